@@ -1,0 +1,152 @@
+"""The ``shiftmcu`` command: one table of subcommands, each imported only when it is called.
+
+Progress and prose go to stderr, data to stdout. A failing command prints its dotted code, what
+happened and the next step, and exits with the code of its error class (see ``shiftmcu.errors``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shiftmcu import __version__
+from shiftmcu.errors import ShiftMcuError
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand: the module with ``add_arguments`` and ``run``, and what it does."""
+
+    name: str
+    module: str
+    help: str
+
+
+COMMANDS = (
+    Command("demo", "shiftmcu.host.demo", "first intents: bundled clips through an emulated board"),
+    Command("boards", "shiftmcu.host.boards_cli", "list the boards and what was tried on each"),
+    Command("synth", "shiftmcu.train.synth", "render an intents.yaml in every installed voice"),
+    Command("train", "shiftmcu.train.train_cli", "train a shift network from audio"),
+    Command("evaluate", "shiftmcu.train.evaluate_cli", "accuracy of the integer network"),
+    Command("convert", "shiftmcu.convert.convert_cli", "Keras model to .shift, C and a report"),
+    Command("plan", "shiftmcu.convert.plan_cli", "RAM and flash against a board's budget"),
+    Command("flash", "shiftmcu.host.flash", "build, write, boot and self-test a board"),
+    Command("listen", "shiftmcu.host.listen", "stream audio to a board and print intents"),
+    Command("validate", "shiftmcu.host.validate", "compare every integer of PC and board"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (see journeys in the README)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name = next((word for word in arguments if not word.startswith("-")), None)
+    try:
+        parser = _parser(name)
+        args = parser.parse_args(arguments)
+    except ShiftMcuError as error:
+        return _report(error, as_json="--json" in arguments, verbose=False)
+    if args.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    return _run(args)
+
+
+def _parser(chosen: str | None) -> argparse.ArgumentParser:
+    """The whole parser; only the chosen subcommand's module is imported for its arguments."""
+    parser = argparse.ArgumentParser(
+        prog="shiftmcu", description="Spoken commands understood on a microcontroller, offline."
+    )
+    parser.add_argument("--version", action="version", version=f"shiftmcu {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for command in COMMANDS:
+        sub = subparsers.add_parser(command.name, help=command.help, description=command.help)
+        if command.name == chosen:
+            sub.add_argument("--json", action="store_true", help="print one JSON document")
+            sub.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
+            module = importlib.import_module(command.module)
+            module.add_arguments(sub)
+            sub.set_defaults(module=module)
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    run: Callable[..., dict[str, Any] | None] = args.module.run
+    try:
+        document = run(args, **_injected(args.command))
+        if args.json and document is not None:
+            print(json.dumps(document, ensure_ascii=False))
+        sys.stdout.flush()
+    except ShiftMcuError as error:
+        return _report(error, as_json=args.json, verbose=args.verbose)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output left (`shiftmcu ... | head`): not an error worth a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+def _injected(command: str) -> dict[str, Callable[..., Any]]:
+    """What the packages may not import from each other is handed over here."""
+    if command in {"flash", "listen", "validate", "demo"}:
+        return {"load_clips": _load_clips, "emit": _emit, "plan": _plan}
+    if command == "convert":
+        return {"register_layers": _register_layers}
+    return {}
+
+
+def _load_clips(*args: Any, **kwargs: Any) -> Any:
+    from shiftmcu.train.datasets import load_clips
+
+    return load_clips(*args, **kwargs)
+
+
+def _emit(*args: Any, **kwargs: Any) -> Any:
+    from shiftmcu.convert.emit import emit
+
+    return emit(*args, **kwargs)
+
+
+def _plan(*args: Any, **kwargs: Any) -> Any:
+    from shiftmcu.convert.plan import plan
+
+    return plan(*args, **kwargs)
+
+
+def _register_layers() -> None:
+    """Make our Keras layers known to ``keras.saving`` before a model is read."""
+    try:
+        importlib.import_module("shiftmcu.train.layers")
+    except ImportError as error:
+        from shiftmcu.errors import ToolMissing
+
+        raise ToolMissing(
+            "tool.keras",
+            f"reading a Keras model needs Keras, and it cannot be imported ({error}).",
+            "pip install 'shiftmcu[train]'",
+        ) from error
+
+
+def _report(error: ShiftMcuError, *, as_json: bool, verbose: bool) -> int:
+    if verbose:
+        traceback.print_exception(error)
+    print(f"error     {error.code}", file=sys.stderr)
+    print(f"          {error.message}", file=sys.stderr)
+    if error.next_step:
+        print(f"next      {error.next_step}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(error.as_json(), ensure_ascii=False))
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
