@@ -1,0 +1,240 @@
+"""A spoken corpus: every wording of an ``IntentSet`` in many voices, as clips and labels.csv.
+
+    phrases x voices -> takes (plan_takes) -> audio/*.flac (resumable) -> labels.csv
+
+The plan depends on the wordings, the installed voices and the seed only. Whole speakers go to one
+split: see ``voices.split_of``.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile  # type: ignore[import-untyped]
+
+from shiftmcu.errors import CheckFailed, UsageError
+from shiftmcu.train.phrases import IntentSet, Phrase
+from shiftmcu.train.speak import RenderError, Take, render, write_flac
+from shiftmcu.train.voices import ENGINES, Voice, installed_voices, split_of
+
+__all__ = ["DEFAULT_PER_PHRASE", "SynthReport", "plan_takes", "synthesize"]
+
+Progress = Callable[[int, int], None]  # (takes done, takes planned)
+
+DEFAULT_PER_PHRASE = 8
+MAX_FAILED_SHARE = 0.05
+_BATCH_TAKES = 32
+_ESPEAK_RATE, _ESPEAK_PITCH = (0.78, 1.25), (0.8, 1.3)
+# A recorded voice speaks each wording once in each style: (rate range, pitch range).
+_RECORDED_STYLES = (((0.8, 0.97), (0.85, 1.0)), ((1.03, 1.25), (1.0, 1.25)))
+# Columns that are not slots, in the order of labels.csv; slots stand after ``file``.
+_META_COLUMNS = ("split", "speaker", "voice", "group", "transcript", "command", "seconds")
+
+
+@dataclass(frozen=True)
+class SynthReport:
+    """What a run left behind; ``failures`` has one line per take that gave no speech."""
+
+    labels: Path
+    seconds: float
+    rendered: int
+    reused: int
+    failures: tuple[str, ...]
+    splits: dict[str, int]
+    speakers: dict[str, int]
+
+
+def _drawn(
+    rng: random.Random, text: str, voice: Voice, rate: Sequence[float], pitch: Sequence[float]
+) -> Take:
+    return Take(text, voice, round(rng.uniform(*rate), 3), round(rng.uniform(*pitch), 3))
+
+
+def _takes_of(
+    phrase: Phrase, voices: Sequence[Voice], per_phrase: int, seed: int
+) -> Iterator[Take]:
+    """``per_phrase`` synthetic takes by different speakers, two styles of every recorded voice,
+    and one plain take of every held-out voice."""
+    # Seeded per wording, so that adding one leaves the takes of all others alone.
+    rng = random.Random(f"{seed}/{phrase.text}")
+    synthetic: dict[str, list[Voice]] = defaultdict(list)
+    for voice in voices:
+        if voice.kind == "synthetic":
+            synthetic[voice.speaker].append(voice)
+    order = rng.sample(list(synthetic), len(synthetic))
+    for index in range(per_phrase if order else 0):
+        voice = rng.choice(synthetic[order[index % len(order)]])
+        yield _drawn(rng, phrase.text, voice, _ESPEAK_RATE, _ESPEAK_PITCH)
+    for voice in voices:
+        if voice.held_out:
+            yield Take(phrase.text, voice)
+        elif voice.kind == "recorded":
+            for rate, pitch in _RECORDED_STYLES:
+                yield _drawn(rng, phrase.text, voice, rate, pitch)
+
+
+def plan_takes(
+    intents: IntentSet, voices: Sequence[Voice], per_phrase: int, seed: int
+) -> dict[Take, Phrase]:
+    """Every take to render, in the order of labels.csv. ``per_phrase`` counts synthetic takes."""
+    return {
+        take: phrase
+        for phrase in intents.phrases
+        for take in _takes_of(phrase, voices, per_phrase, seed)
+    }
+
+
+def _seconds_on_disk(path: Path) -> float | None:
+    """Length of a clip of an earlier run; None where it is absent or not whole."""
+    if not path.exists():
+        return None
+    try:
+        return float(soundfile.info(path).duration)
+    except soundfile.LibsndfileError:
+        return None
+
+
+def _render_batch(takes: Sequence[Take], audio: Path) -> dict[Take, float | RenderError]:
+    """Render and write ``takes``; each maps to its length in seconds or to what went wrong."""
+    results: dict[Take, float | RenderError] = {}
+    for take, samples in render(takes):
+        if isinstance(samples, RenderError):
+            results[take] = samples
+            continue
+        path = audio / take.file_name
+        write_flac(path, samples)
+        results[take] = float(soundfile.info(path).duration)
+    return results
+
+
+def _batches(takes: Sequence[Take]) -> Iterator[list[Take]]:
+    for engine in ENGINES:
+        queue = [take for take in takes if take.voice.engine == engine]
+        for start in range(0, len(queue), _BATCH_TAKES):
+            yield queue[start : start + _BATCH_TAKES]
+
+
+def _render_all(
+    takes: Sequence[Take], audio: Path, jobs: int, done: Callable[[int], None]
+) -> dict[Take, float | RenderError]:
+    """Render in ``jobs`` threads (the work is in child processes and in C)."""
+    results: dict[Take, float | RenderError] = {}
+    pool = ThreadPoolExecutor(max_workers=jobs)
+    try:
+        futures = [pool.submit(_render_batch, batch, audio) for batch in _batches(takes)]
+        for future in as_completed(futures):
+            results.update(future.result())
+            done(len(results))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)  # after Ctrl-C: finish batches in hand only
+    return results
+
+
+def _label_row(intents: IntentSet, phrase: Phrase, take: Take, seconds: float) -> dict[str, str]:
+    return {
+        "file": take.file_name,
+        **dict(zip(intents.slots, phrase.values, strict=True)),
+        "split": split_of(take.voice),
+        "speaker": take.voice.speaker,
+        "voice": take.voice.name,
+        "group": phrase.group,
+        "transcript": phrase.text,
+        "command": "1" if phrase.command else "0",
+        "seconds": f"{seconds:.2f}",
+    }
+
+
+def _write_labels(path: Path, columns: Sequence[str], rows: Sequence[dict[str, str]]) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _render_missing(
+    plan: Sequence[Take], audio: Path, jobs: int, progress: Progress | None
+) -> tuple[dict[Take, float], int, list[str]]:
+    """Length in seconds of every good clip of ``plan``, how many of them were there already, and
+    one line per failure."""
+    seconds: dict[Take, float] = {}
+    for take in plan:
+        known = _seconds_on_disk(audio / take.file_name)
+        if known is not None:
+            seconds[take] = known
+    reused = len(seconds)
+
+    def done(count: int) -> None:
+        if progress is not None:
+            progress(reused + count, len(plan))
+
+    done(0)
+    missing = [take for take in plan if take not in seconds]
+    failures: list[str] = []
+    for take, result in _render_all(missing, audio, jobs, done).items():
+        if isinstance(result, RenderError):
+            failures.append(f"{take.voice.name} '{take.text}': {result}")
+        else:
+            seconds[take] = result
+    return seconds, reused, sorted(failures)
+
+
+def _refuse_many(failures: Sequence[str], planned: int) -> None:
+    if len(failures) > MAX_FAILED_SHARE * planned:
+        raise CheckFailed(
+            "synth.failures",
+            f"{len(failures)} of {planned} takes gave no speech, the first: {failures[0]}",
+            "leave that voice out with --voices, then run again: finished clips are kept",
+        )
+
+
+def synthesize(
+    intents: IntentSet,
+    out_dir: Path,
+    voices: Sequence[Voice] | None = None,
+    per_phrase: int = DEFAULT_PER_PHRASE,
+    seed: int = 0,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> SynthReport:
+    """Render the plan into ``out_dir/audio`` and describe it in ``out_dir/labels.csv``.
+
+    ``voices`` defaults to all installed ones, ``jobs`` to the number of CPUs. Clips of an earlier
+    run are kept. Raises ``CheckFailed`` ``synth.failures`` when more than 5 % of the takes gave no
+    speech, ``UsageError`` ``synth.intents`` where a slot has the name of another column.
+    """
+    clash = sorted(set(intents.slots) & {"file", *_META_COLUMNS})
+    if clash:
+        raise UsageError("synth.intents", f"slot names {clash} are taken", "rename those slots")
+    audio = out_dir / "audio"
+    audio.mkdir(parents=True, exist_ok=True)
+    plan = plan_takes(intents, installed_voices() if voices is None else voices, per_phrase, seed)
+    jobs = jobs or os.cpu_count() or 1
+    seconds, reused, failures = _render_missing(list(plan), audio, jobs, progress)
+    _refuse_many(failures, len(plan))
+    rows = [
+        _label_row(intents, phrase, take, seconds[take])
+        for take, phrase in plan.items()
+        if take in seconds
+    ]
+    labels = out_dir / "labels.csv"
+    _write_labels(labels, ["file", *intents.slots, *_META_COLUMNS], rows)
+    return SynthReport(
+        labels=labels,
+        seconds=sum(seconds.values()),
+        rendered=len(seconds) - reused,
+        reused=reused,
+        failures=tuple(failures),
+        splits=dict(sorted(Counter(row["split"] for row in rows).items())),
+        speakers=dict(sorted(Counter(row["speaker"] for row in rows).items())),
+    )

@@ -1,0 +1,108 @@
+"""``shiftmcu synth``: speak the wordings of an intents file in every installed voice."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from shiftmcu.errors import UsageError
+from shiftmcu.train.corpus import DEFAULT_PER_PHRASE, SynthReport, synthesize
+from shiftmcu.train.phrases import FSC_INTENTS, load_intents, load_phrases
+from shiftmcu.train.voices import ENGINES, choose_voices, installed_voices, missing_engines
+
+__all__ = ["add_arguments", "run"]
+
+_FAILURES_SHOWN = 10
+
+
+def _comma_list(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``shiftmcu synth``."""
+    parser.add_argument(
+        "--intents", type=Path, default=FSC_INTENTS, metavar="FILE",
+        help="slots, intents and their wordings in YAML (default: Fluent Speech Commands)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--phrases", type=Path, metavar="CSV",
+        help="speak these wordings instead: a transcription column and one column per slot",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="gets audio/ and labels.csv"
+    )
+    parser.add_argument(
+        "--per-phrase", type=int, default=DEFAULT_PER_PHRASE, metavar="N",
+        help="espeak takes per wording; recorded voices speak each one twice, held-out ones once "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--voices", type=_comma_list, metavar="GLOB,...",
+        help="only voices that fit, for example 'flite:*,espeak:en-us+f?'",
+    )  # fmt: skip
+    parser.add_argument(
+        "--engines", type=_comma_list, default=list(ENGINES), metavar="NAME,...",
+        help=f"among {','.join(ENGINES)} (default: all)",
+    )  # fmt: skip
+    parser.add_argument("--jobs", type=int, metavar="N", help="threads (default: one per CPU)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="draws voice, rate, pitch")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Do what ``add_arguments`` describes; the result is the document that ``--json`` prints."""
+    if args.per_phrase < 0 or (args.jobs is not None and args.jobs < 1):
+        raise UsageError("synth.count", "--per-phrase is at least 0 and --jobs at least 1")
+    intents = load_intents(args.intents)
+    if args.phrases is not None:
+        intents = load_phrases(args.phrases, intents.slots)
+    voices = installed_voices(args.engines)
+    absent = missing_engines(args.engines)
+    for engine in absent:
+        print(f"note: {ENGINES[engine]} is not installed; its voices are left out", file=sys.stderr)
+    if args.voices:
+        voices = choose_voices(voices, args.voices)
+    console = Console(stderr=True)
+    columns = (TextColumn("synth"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("synth", total=None)
+        report = synthesize(
+            intents,
+            args.out,
+            voices=voices,
+            per_phrase=args.per_phrase,
+            seed=args.seed,
+            jobs=args.jobs,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    _print_summary(report)
+    return _document(report, absent)
+
+
+def _print_summary(report: SynthReport) -> None:
+    for line in report.failures[:_FAILURES_SHOWN]:
+        print(f"skipped: {line}", file=sys.stderr)
+    if len(report.failures) > _FAILURES_SHOWN:
+        print(f"skipped: {len(report.failures)} takes in all", file=sys.stderr)
+    splits = ", ".join(f"{name} {count}" for name, count in report.splits.items())
+    minutes = report.seconds / 60
+    print(f"{report.labels}: {minutes:.1f} min of speech; clips: {splits}", file=sys.stderr)
+
+
+def _document(report: SynthReport, absent: list[str]) -> dict[str, Any]:
+    return {
+        "labels": str(report.labels),
+        "files": report.rendered + report.reused,
+        "rendered": report.rendered,
+        "reused": report.reused,
+        "skipped": len(report.failures),
+        "seconds_of_audio": round(report.seconds, 1),
+        "splits": report.splits,
+        "speakers": report.speakers,
+        "engines_missing": absent,
+    }

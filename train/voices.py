@@ -1,0 +1,171 @@
+"""The voices installed on this machine, whose voice each one is, and which split it may enter.
+
+Three engines are asked: espeak-ng (formant synthesis: every accent x variant), flite and festival
+(made from recordings of real people). The same person behind two engines is one ``speaker``, so a
+split by speaker never puts one person on both sides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from shiftmcu.errors import ToolMissing, UsageError
+
+__all__ = [
+    "ENGINES",
+    "HELD_OUT_SPEAKERS",
+    "Voice",
+    "choose_voices",
+    "installed_voices",
+    "missing_engines",
+    "split_of",
+]
+
+ENGINES = {"espeak": "espeak-ng", "flite": "flite", "festival": "festival"}
+HELD_OUT_SPEAKERS = frozenset({"rms", "slt", "ked"})  # kept for tests, never trained on
+VALID_SHARE = 0.08  # of the espeak speakers
+_LISTING_TIMEOUT_S = 30
+
+# Engine's own voice name -> (speaker, natural pitch in Hz, 0 where the engine ignores a pitch).
+# A voice that is not listed is left alone: some speak another language or only the time of day.
+_FLITE = {
+    "kal": ("kal", 95),
+    "kal16": ("kal", 95),
+    "awb": ("awb", 130),
+    "rms": ("rms", 0),
+    "slt": ("slt", 170),
+}
+_FESTIVAL = {
+    "kal_diphone": ("kal", 105),
+    "ked_diphone": ("ked", 105),
+    "cmu_us_slt_arctic_hts": ("slt", 0),
+}
+
+# Effects rather than voices, and two names that give the very samples of "caleb".
+_ESPEAK_LEFT_OUT = {"Demonic", "UniRobot", "anikaRobot", "croak", "fast", "klatt", "klatt6"}
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One way to speak. ``handle`` is what the engine calls it; ``kind`` is ``synthetic`` (formant
+    rules) or ``recorded`` (built from a person); ``pitch_hz`` is its natural pitch, 0 = fixed.
+    """
+
+    engine: str
+    handle: str
+    speaker: str
+    kind: str
+    pitch_hz: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.engine}:{self.handle}"
+
+    @property
+    def held_out(self) -> bool:
+        return self.speaker in HELD_OUT_SPEAKERS
+
+
+def split_of(voice: Voice) -> str:
+    """``test`` for held-out people, ``valid`` for a fixed share of the espeak speakers, else
+    ``train``. It depends on the speaker's name only: a speaker never changes sides between runs.
+    """
+    if voice.held_out:
+        return "test"
+    draw = int.from_bytes(hashlib.sha256(voice.speaker.encode()).digest()[:4], "big") / 2**32
+    return "valid" if voice.kind == "synthetic" and draw < VALID_SHARE else "train"
+
+
+def missing_engines(engines: Iterable[str] = ENGINES) -> list[str]:
+    """Those of ``engines`` whose program is not on the PATH."""
+    return [engine for engine in engines if shutil.which(ENGINES[engine]) is None]
+
+
+def _listing(*command: str) -> str:
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=_LISTING_TIMEOUT_S, check=False
+    )
+    return result.stdout
+
+
+def _espeak_accents(listing: str) -> list[str]:
+    """English accents from ``espeak-ng --voices=en``; the mbrola rows need extra data."""
+    rows = [line.split() for line in listing.splitlines()]
+    accents = {row[1] for row in rows if len(row) > 4 and row[4].startswith("gmw/")}
+    # espeak-ng 1.51 silently ignores the variant in "en-gb+f2"; "en" is the same accent.
+    return sorted({"en" if accent == "en-gb" else accent for accent in accents})
+
+
+def _espeak_speakers(listing: str) -> dict[str, str]:
+    """Variant -> speaker from ``espeak-ng --voices=variant``; "steph2" belongs to "steph"."""
+    variants = set(re.findall(r"!v/(\S+(?: [^\s(]\S*)*)", listing))
+    base = {variant: variant.rstrip("0123456789") for variant in variants}
+    return {
+        variant: f"espeak_{base[variant] if base[variant] in variants else variant}"
+        for variant in sorted(variants - _ESPEAK_LEFT_OUT)
+    }
+
+
+def _espeak_voices() -> list[Voice]:
+    accents = _espeak_accents(_listing(ENGINES["espeak"], "--voices=en"))
+    speakers = _espeak_speakers(_listing(ENGINES["espeak"], "--voices=variant"))
+    return [
+        Voice("espeak", f"{accent}+{variant}", speaker, "synthetic")
+        for variant, speaker in speakers.items()
+        for accent in accents
+    ]
+
+
+def _recorded_voices(engine: str, listing: str, known: dict[str, tuple[str, int]]) -> list[Voice]:
+    installed = set(re.findall(r"\w+", listing))
+    return [
+        Voice(engine, handle, speaker, "recorded", pitch_hz)
+        for handle, (speaker, pitch_hz) in known.items()
+        if handle in installed
+    ]
+
+
+def installed_voices(engines: Sequence[str] = tuple(ENGINES)) -> list[Voice]:
+    """Every usable voice of the installed ones among ``engines``, in a stable order.
+
+    Raises ``ToolMissing`` ``synth.engine_missing`` if none of them is installed.
+    """
+    unknown = sorted(set(engines) - set(ENGINES))
+    if unknown:
+        raise UsageError(
+            "synth.engine", f"unknown engines {unknown}", f"choose among {', '.join(ENGINES)}"
+        )
+    absent = missing_engines(engines)
+    voices: list[Voice] = []
+    if "espeak" in engines and "espeak" not in absent:
+        voices += _espeak_voices()
+    if "flite" in engines and "flite" not in absent:
+        voices += _recorded_voices("flite", _listing(ENGINES["flite"], "-lv"), _FLITE)
+    if "festival" in engines and "festival" not in absent:
+        listing = _listing(ENGINES["festival"], "-b", "(print (voice.list))")
+        voices += _recorded_voices("festival", listing, _FESTIVAL)
+    if not voices:
+        raise ToolMissing(
+            "synth.engine_missing",
+            f"no voice found: none of {', '.join(engines)} is installed with an English voice.",
+            "apt-get install espeak-ng flite festival festvox-kallpc16k",
+        )
+    return voices
+
+
+def choose_voices(voices: Sequence[Voice], patterns: Sequence[str]) -> list[Voice]:
+    """The voices whose name fits at least one shell pattern, such as ``flite:*`` or ``*+f?``."""
+    chosen = [v for v in voices if any(fnmatchcase(v.name, p) for p in patterns)]
+    if not chosen:
+        raise UsageError(
+            "synth.voices",
+            f"no installed voice fits {', '.join(patterns)}",
+            f"voices look like {voices[0].name} or {voices[-1].name}",
+        )
+    return chosen
