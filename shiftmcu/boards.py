@@ -1,0 +1,168 @@
+"""The board registry: one JSON file per board, which is also PlatformIO's board manifest.
+
+PlatformIO reads ``build``, ``upload`` and ``debug``; shiftmcu adds one object, ``shiftmcu``::
+
+    core          instruction set, as `plan` and `bench` name it ("cortex-m4")
+    state         what was tried: emulated | built | written
+    environment   the environment in platformio.ini that builds it
+    flash_origin, ram_origin   addresses of the first byte, for the linker script
+    uart, baud    where the link is, and its speed in bit/s (0: not a UART)
+    emulator      QEMU machine, "process" for a PC process, absent for hardware
+    firmware      the board whose firmware this one runs (default: itself)
+    inherits      a board whose keys stand in for those absent here
+
+Files are looked for in ``./boards``, then ``~/.config/shiftmcu/boards``, then among those that
+ship with shiftmcu; the first file of a name wins.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shiftmcu.errors import BoardNotFound, UsageError
+
+__all__ = ["STATES", "Board", "all_boards", "board", "firmware_root", "manifest"]
+
+STATES = ("emulated", "built", "written")
+
+
+@dataclass(frozen=True)
+class Board:
+    """One board: what it has, how it is built, and how far it was tried."""
+
+    name: str
+    title: str
+    mcu: str
+    core: str
+    clock_hz: int
+    flash_bytes: int
+    ram_bytes: int
+    uart: str
+    baud: int
+    """bit/s; 0 where the link is a socket or a pty."""
+    upload: str
+    """PlatformIO's upload protocol ("stlink"), or "process"."""
+    environment: str
+    """Environment in platformio.ini."""
+    emulator: str
+    """QEMU machine, "process", or "" for hardware."""
+    firmware: str
+    """Name of the board whose firmware runs here (the emulated board runs the real one's)."""
+    state: str
+    path: Path
+    """The file that describes it."""
+
+    @property
+    def kind(self) -> str:
+        """How it is reached: ``serial`` (hardware), ``qemu`` or ``process``."""
+        if not self.emulator:
+            return "serial"
+        return "process" if self.emulator == "process" else "qemu"
+
+
+@functools.cache
+def firmware_root() -> Path:
+    """The folder that holds ``src``, ``lib``, ``boards``: a checkout's, or the wheel's copy."""
+    here = Path(__file__).resolve().parent
+    candidates = (here.parent / "firmware", here / "_data" / "firmware")
+    for candidate in candidates:
+        if (candidate / "boards").is_dir():
+            return candidate
+    raise UsageError(
+        "install.firmware",
+        f"The firmware sources are missing (looked in {candidates[0]} and {candidates[1]}).",
+        "reinstall shiftmcu, or run it from a full checkout",
+    )
+
+
+def _folders() -> list[Path]:
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return [Path("boards"), config / "shiftmcu" / "boards", firmware_root() / "boards"]
+
+
+def _files() -> dict[str, Path]:
+    """Board name -> file, in the order of precedence of the folders."""
+    found: dict[str, Path] = {}
+    for folder in _folders():
+        for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+            found.setdefault(path.stem, path.resolve())
+    return found
+
+
+def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in top.items():
+        old = merged.get(key)
+        both = isinstance(value, dict) and isinstance(old, dict)
+        merged[key] = _merge(old, value) if both and isinstance(old, dict) else value
+    return merged
+
+
+def manifest(name: str, *, _seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The board's JSON object with everything that it inherits filled in.
+
+    Raises BoardNotFound ``board.unknown`` and UsageError ``board.file``.
+    """
+    files = _files()
+    if name not in files:
+        near = difflib.get_close_matches(name, files, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(files)}"
+        raise BoardNotFound(
+            "board.unknown", f"There is no board {name!r}; {hint}", "shiftmcu boards"
+        )
+    if name in _seen:
+        raise _bad(files[name], f"inherits itself ({' -> '.join((*_seen, name))})")
+    try:
+        data = json.loads(files[name].read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _bad(files[name], str(error)) from error
+    if not isinstance(data, dict) or not isinstance(data.get("shiftmcu"), dict):
+        raise _bad(files[name], 'there is no object "shiftmcu" in it')
+    parent = data["shiftmcu"].get("inherits")
+    if parent:  # what was tried on one board was not tried on another
+        data["shiftmcu"].setdefault("state", "written")
+    return _merge(manifest(parent, _seen=(*_seen, name)), data) if parent else data
+
+
+def board(name: str) -> Board:
+    """The board of that name. Raises BoardNotFound ``board.unknown``, UsageError ``board.file``."""
+    data = manifest(name)
+    ours, path = data["shiftmcu"], _files()[name]
+    try:
+        found = Board(
+            name=name,
+            title=str(data["name"]),
+            mcu=str(data["build"]["mcu"]),
+            core=str(ours["core"]),
+            clock_hz=int(str(data["build"]["f_cpu"]).rstrip("L")),
+            flash_bytes=int(data["upload"]["maximum_size"]),
+            ram_bytes=int(data["upload"]["maximum_ram_size"]),
+            uart=str(ours["uart"]),
+            baud=int(ours["baud"]),
+            upload=str(data["upload"]["protocol"]),
+            environment=str(ours["environment"]),
+            emulator=str(ours.get("emulator", "")),
+            firmware=str(ours.get("firmware", name)),
+            state=str(ours["state"]),
+            path=path,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _bad(path, f"{type(error).__name__}: {error}") from error
+    if found.state not in STATES:
+        raise _bad(path, f"state is {found.state!r}, not one of {', '.join(STATES)}")
+    return found
+
+
+def all_boards() -> list[Board]:
+    """Every board, in order of name. Raises UsageError ``board.file`` for a broken file."""
+    return [board(name) for name in sorted(_files())]
+
+
+def _bad(path: Path, why: str) -> UsageError:
+    return UsageError("board.file", f"{path} does not describe a board: {why}.", "docs/boards.md")
