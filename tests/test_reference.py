@@ -1,0 +1,236 @@
+"""The reference network against brute-force loops, its flush, and its decisions."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from float_graphs import small
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from shiftmcu.blob import ConvLayer, Decision, Head, PoolLayer, QuantGraph
+from shiftmcu.convert.decisions import candidate
+from shiftmcu.convert.quantize import quantize
+from shiftmcu.convert.reference import decide, flush_samples, run, run_clip
+from shiftmcu.errors import UsageError
+from shiftmcu.frontend import frames_in
+
+
+def brute_conv(layer: ConvLayer, source: list[list[int]], residual: list[list[int]] | None):
+    """Docs/numerics.md §2 with Python integers, one multiplication at a time."""
+    outputs, taps, _, inputs = layer.weights.shape
+    rows = []
+    for p in range(len(source) // layer.stride_t):
+        row = []
+        for o in range(outputs):
+            acc = int(layer.bias[o])
+            for k in range(taps):
+                at = p * layer.stride_t + layer.stride_t - taps + k
+                for c in range(inputs):
+                    acc += int(layer.weights[o, k, 0, c]) * (source[at][c] if at >= 0 else 0)
+            total = acc * int(layer.mult[o])
+            if residual is not None and layer.residual_mult is not None:
+                total += residual[p][o] * int(layer.residual_mult[o])
+            shift = int(layer.shift[o])
+            value = (total + (1 << (shift - 1))) >> shift
+            row.append(value if layer.is_logits else min(max(value, 0), 255))
+        rows.append(row)
+    return rows
+
+
+def brute_pool(layer: PoolLayer, source: list[list[int]]) -> list[list[int]]:
+    log2 = layer.segment.bit_length() - 1
+    ring = [[0] * layer.channels for _ in range(layer.segments)]
+    rows = []
+    for start in range(0, len(source) - layer.segment + 1, layer.segment):
+        total = [sum(column) for column in zip(*source[start : start + layer.segment], strict=True)]
+        ring = [*ring[1:], [(t + (1 << log2 >> 1)) >> log2 for t in total]]
+        factor = round(65536 / layer.segments)
+        mean = [(sum(column) * factor + 32768) >> 16 for column in zip(*ring, strict=True)]
+        rows.append(mean + [max(column) for column in zip(*ring, strict=True)])
+    return rows
+
+
+def brute(graph: QuantGraph, features: NDArray[np.int8]) -> list[list[list[int]]]:
+    tensors = [(features.astype(int) + 128).tolist()]
+    for layer in graph.layers:
+        if isinstance(layer, PoolLayer):
+            tensors.append(brute_pool(layer, tensors[layer.input]))
+        else:
+            residual = None if layer.residual is None else tensors[layer.residual]
+            tensors.append(brute_conv(layer, tensors[layer.input], residual))
+    return tensors
+
+
+def graph_of(seed: int, symbols: str = "s3") -> QuantGraph:
+    return quantize(small(np.random.default_rng(seed), symbols=symbols))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("symbols", ["ternary", "dense4"])
+@pytest.mark.parametrize("frames", [0, 4, 12])
+def test_every_tensor_equals_brute_force(seed: int, symbols: str, frames: int) -> None:
+    graph = graph_of(seed, symbols)
+    features = np.random.default_rng(seed).integers(-128, 128, (frames, 40)).astype(np.int8)
+    trace = run(graph, features)
+    for i, (tensor, expected) in enumerate(zip(trace.tensors, brute(graph, features), strict=True)):
+        is_logits = i > 0 and getattr(graph.layers[i - 1], "is_logits", False)
+        offset = 0 if is_logits else 128
+        assert tensor.dtype == (np.int32 if is_logits else np.int8)
+        assert (tensor.astype(int) + offset).tolist() == expected
+    assert trace.logits.dtype == np.int32
+    assert trace.logits.shape == (frames // graph.hop_frames, graph.n_logits)
+
+
+def test_rest_of_a_block_waits() -> None:
+    graph = graph_of(0)
+    features = np.random.default_rng(0).integers(-128, 128, (11, 40)).astype(np.int8)
+    assert np.array_equal(run(graph, features).logits, run(graph, features[:8]).logits)
+    assert len(run(graph, features).tensors[0]) == 10  # whole blocks of total_stride = 2
+
+
+def test_stride_larger_than_kernel_skips_rows() -> None:
+    graph = graph_of(0)
+    layer = graph.layers[2]
+    assert isinstance(layer, ConvLayer)
+    assert (layer.stride_t, layer.weights.shape[1]) == (2, 1)
+    features = np.random.default_rng(5).integers(-128, 128, (8, 40)).astype(np.int8)
+    changed = features.copy()
+    changed[0] = -128  # row 0 is not the last row of its pair
+    stem = replace(graph, layers=(replace(layer, input=0, weights=_ones(8, 40)),), heads=())
+    graph = replace(stem, layers=(replace(stem.layers[0], is_logits=True), _pool8()))
+    graph = replace(graph, heads=(Head("command", tuple("abcdefgh"), 0),))
+    assert np.array_equal(run(graph, features).logits, run(graph, changed).logits)
+
+
+def _ones(outputs: int, inputs: int) -> NDArray[np.int16]:
+    return np.ones((outputs, 1, 1, inputs), np.int16)
+
+
+def _pool8() -> PoolLayer:
+    return PoolLayer("pool", 0, 40, 1, 1)
+
+
+def test_wrong_features_are_refused() -> None:
+    graph = graph_of(0)
+    for bad in (np.zeros((4, 39), np.int8), np.zeros((4, 40), np.int16), np.zeros(40, np.int8)):
+        with pytest.raises(UsageError, match="int8 \\(frames, 40\\)"):
+            run(graph, bad)
+
+
+def test_two_dimensions_are_refused_by_name() -> None:
+    graph = graph_of(0)
+    wide = replace(graph.layers[0], in_width=8)
+    with pytest.raises(UsageError, match="'stem_conv' is a 2-D"):
+        run(replace(graph, layers=(wide, *graph.layers[1:])), np.zeros((4, 40), np.int8))
+
+
+@pytest.mark.parametrize("n_samples", [0, 1, 511, 512, 831, 832, 5000, 16000])
+@pytest.mark.parametrize("flush_frames", [0, 1, 4, 25])
+def test_flush_ends_on_a_decision(n_samples: int, flush_frames: int) -> None:
+    graph = graph_of(0)
+    graph = replace(graph, decision=replace(graph.decision, flush_frames=flush_frames))
+    zeros = flush_samples(graph, n_samples)
+    before, after = frames_in(n_samples), frames_in(n_samples + zeros)
+    assert after % graph.hop_frames == 0
+    assert before + flush_frames <= after < before + flush_frames + graph.hop_frames
+    assert zeros == 0 or frames_in(n_samples + zeros - 1) < after
+
+
+def test_clip_result_covers_the_flush() -> None:
+    graph = graph_of(0)
+    result = run_clip(graph, np.zeros(16000, np.int16))
+    assert result.features.shape == (60, 40)  # 49 frames + 8 of flush, up to a multiple of 4
+    assert result.logits.shape == (15, graph.n_logits)
+
+
+def test_200_clips_take_less_than_a_minute() -> None:
+    graph = graph_of(0)
+    features = np.random.default_rng(0).integers(-128, 128, (200, 40)).astype(np.int8)
+    start = time.perf_counter()
+    for _ in range(5):
+        decide(graph, run(graph, features).logits)
+    assert (time.perf_counter() - start) / 5 < 0.3
+
+
+# Decisions: two slots of two classes and the command head, logits in 1/256 octave.
+
+RULE = Decision(
+    threshold=16384, min_margin=1000, smooth_shift=0, hold=1, cooldown=0, flush_frames=0
+)
+A, B, NOTHING = [9000, 0, 9000, 0, 0, 9000], [0, 9000, 9000, 0, 0, 9000], [0] * 6
+
+
+def rules(tuples: tuple[tuple[int, ...], ...] = (), **changes: int) -> QuantGraph:
+    heads = (
+        Head("action", ("on", "off"), 0),
+        Head("object", ("lamp", "heat"), 1),
+        Head("command", ("reject", "command"), 2),
+    )
+    base = replace(graph_of(0), heads=heads, tuples=tuples)
+    return replace(base, decision=replace(RULE, **changes))
+
+
+def fired(graph: QuantGraph, rows: list[list[int]]) -> list[tuple[int, tuple[int, ...]]]:
+    events = decide(graph, np.array(rows, np.int32))
+    assert len(events) == len(rows)
+    return [(e.decision, e.classes) for e in events if e is not None]
+
+
+def test_an_intent_fires_once_while_it_lasts() -> None:
+    assert fired(rules(), [A, A, A]) == [(0, (0, 0))]
+    assert fired(rules(), [A, NOTHING, A]) == [(0, (0, 0)), (2, (0, 0))]
+    assert fired(rules(), [A, B, A]) == [(0, (0, 0)), (1, (1, 0)), (2, (0, 0))]
+
+
+def test_hold_and_cooldown() -> None:
+    assert fired(rules(hold=3), [A, A, B, A, A, A, A]) == [(5, (0, 0))]
+    assert fired(rules(cooldown=3), [A, B, B, B, B]) == [(0, (0, 0)), (3, (1, 0))]
+    assert fired(rules(cooldown=2), [A, NOTHING, A, A]) == [(0, (0, 0)), (2, (0, 0))]
+
+
+def test_reject_and_threshold() -> None:
+    rejected = [*A[:4], 9000, 0]
+    assert fired(rules(), [rejected]) == []
+    assert fired(rules(threshold=32769), [A]) == []
+    assert fired(rules(min_margin=32769), [A]) == []
+
+
+def test_first_class_wins_a_tie_and_a_tie_has_no_margin() -> None:
+    best = candidate(rules(), np.array([5, 5, 9000, 0, 0, 9000], np.int64))
+    assert best.classes == (0, 0)
+    assert best.margin == 0
+    assert best.score == 16384
+
+
+def test_table_keeps_to_valid_tuples() -> None:
+    row = np.array([300, 0, 0, 200, 0, 9000], np.int64)
+    assert candidate(rules(), row).classes == (0, 1)
+    best = candidate(rules(tuples=((0, 0), (1, 1))), row)
+    assert best.classes == (0, 0)  # 300 against 200
+    assert candidate(rules(tuples=((1, 0),)), row).margin == 32768  # nothing to confuse it with
+
+
+def test_smoothing_starts_at_the_first_logits() -> None:
+    graph = rules(smooth_shift=2, threshold=26000)
+    weak = [value * 2 // 9 for value in A]
+    assert fired(graph, [weak, NOTHING]) == [(0, (0, 0))]
+    assert fired(graph, [NOTHING, weak]) == []
+
+
+def test_end_sample_is_the_audio_seen() -> None:
+    event = decide(rules(), np.array([NOTHING, A], np.int32))[1]
+    assert event is not None
+    assert event.end_sample == (2 * 4 - 1) * 320 + 512
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(-(1 << 30), 1 << 30), min_size=6, max_size=6), st.booleans())
+def test_scores_stay_in_q15(row: list[int], table: bool) -> None:
+    graph = rules(tuples=((0, 0), (0, 1), (1, 1)) if table else ())
+    best = candidate(graph, np.array(row, np.int64))
+    assert 0 <= best.margin <= best.score <= 32768
