@@ -1,0 +1,56 @@
+"""Flags that every environment of platformio.ini shares, and the linker script.
+
+Runs before the development platform's own builder, under ststm32 and under ./local alike, so that
+both compile the same translation units with the same warnings, optimisation and memory map.
+"""
+
+import os
+from os.path import join
+from pathlib import Path
+
+Import("env")  # noqa: F821  (SCons injects it)
+
+project = env.subst("$PROJECT_DIR")  # noqa: F821
+build = Path(env.subst("$BUILD_DIR"))  # noqa: F821
+board = env.BoardConfig()  # noqa: F821
+
+WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Werror"]
+
+env.Append(  # noqa: F821
+    CFLAGS=["-std=c99"],
+    CCFLAGS=[
+        "-O2",
+        "-g",
+        *WARNINGS,
+        "-ffunction-sections",
+        "-fdata-sections",
+        "-fstack-usage",
+        # two builds in two folders give the same bytes
+        "-ffile-prefix-map=%s=." % project,
+        "-fno-ident",
+    ],
+    LINKFLAGS=[
+        "-O2",
+        "-Wl,--gc-sections",
+        "-Wl,--build-id=none",
+        "-Wl,--fatal-warnings",
+        "-Wl,-Map=" + join("$BUILD_DIR", "firmware.map"),
+    ],
+    CPPDEFINES=[("SMCU_BOARD", env.StringifyMacro(env.subst("$BOARD")))],  # noqa: F821
+)
+
+memory = {
+    "FLASH_ORIGIN": hex(board.get("shiftmcu.flash_origin")),
+    "FLASH_BYTES": board.get("upload.maximum_size"),
+    "RAM_ORIGIN": hex(board.get("shiftmcu.ram_origin")),
+    "RAM_BYTES": board.get("upload.maximum_ram_size"),
+}
+text = Path(project, "firmware", "platform", "link.ld.in").read_text(encoding="utf-8")
+for key, value in memory.items():
+    text = text.replace("@%s@" % key, str(value))
+script = build / "link.ld"
+os.makedirs(build, exist_ok=True)
+if not script.exists() or script.read_text(encoding="utf-8") != text:
+    script.write_text(text, encoding="utf-8")
+board.update("build.ldscript", str(script))
+env.Replace(LDSCRIPT_PATH=str(script))  # noqa: F821

@@ -1,0 +1,16 @@
+/* Firmware entry: the same on every machine. */
+#include "link.h"
+#include "port.h"
+#include "ring.h"
+
+smcu_ring_t smcu_rx_ring;
+
+int main(int argc, char **argv)
+{
+    smcu_port_init(argc, argv);
+    smcu_link_init();
+    for (;;) {
+        smcu_link_poll();
+        smcu_port_wait();
+    }
+}

@@ -1,0 +1,40 @@
+/* What the firmware needs from a machine. One port_<family>.c implements it; nothing else sees a
+ * register, a vendor header or the operating system. Received bytes go into smcu_rx_ring. */
+#ifndef SMCU_PORT_H
+#define SMCU_PORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {
+    const char *board;     /* name in the board registry */
+    const char *mcu;       /* chip, for people */
+    uint32_t clock_hz;     /* core clock; 0: not known */
+    const char *tick_unit; /* what smcu_port_ticks counts: "cycles", "instructions" or "ns" */
+    uint32_t tick_hz;      /* ticks per second */
+    uint32_t boot_id;      /* differs from boot to boot as well as the machine can tell */
+    uint32_t reset_reason; /* the machine's own reset flags; 0: none */
+} smcu_port_info_t;
+
+/* Clock, link and counters. On a PC it reads the command line; elsewhere argc is 0. */
+void smcu_port_init(int argc, char **argv);
+
+/* Facts of the machine; valid after smcu_port_init. */
+const smcu_port_info_t *smcu_port_info(void);
+
+/* Free-running counter in tick units, modulo 2^32. Time spent in interrupts is not in it. */
+uint32_t smcu_port_ticks(void);
+
+/* Microseconds since boot, modulo 2^32. To be called at least every 4 s. */
+uint32_t smcu_port_micros(void);
+
+/* Sends n bytes; returns when all are handed to the link (or dropped: nobody is connected). */
+void smcu_port_write(const uint8_t *bytes, size_t n);
+
+/* Sleeps until bytes wait in smcu_rx_ring, at most about 100 ms. */
+void smcu_port_wait(void);
+
+/* Least number of stack bytes that were ever free; 0: not known. */
+uint32_t smcu_port_stack_free(void);
+
+#endif

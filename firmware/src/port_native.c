@@ -1,0 +1,212 @@
+/* Port to a PC process: the link is a TCP socket or a pty.
+ *
+ *   firmware --tcp PORT [--until-stdin-closes]    0 chooses a port; prints "READY port=N"
+ *   firmware --pty [--until-stdin-closes]         prints "READY pty=PATH"
+ */
+#define _XOPEN_SOURCE 700
+
+#include "port.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ring.h"
+
+#define WAIT_MS 100
+#define PTY_STALL_MS 1000 /* nobody reads the pty: drop, as a UART would */
+
+static smcu_port_info_t info = {
+    .board = SMCU_BOARD, .mcu = "pc", .tick_unit = "ns", .tick_hz = 1000000000u};
+static int listener = -1; /* waits for a client; -1 with a pty */
+static int peer = -1;     /* the client, or the pty's master; -1: nobody */
+static bool watch_stdin;
+
+static void die(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+static void open_tcp(const char *text)
+{
+    char *end;
+    const unsigned long port = strtoul(text, &end, 10);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    socklen_t bytes = sizeof(address);
+    const int yes = 1;
+
+    if (*text == '\0' || *end != '\0' || port > 65535u) {
+        fprintf(stderr, "firmware: bad port %s\n", text);
+        exit(2);
+    }
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (listener < 0 ||
+        setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, (socklen_t)sizeof(yes)) != 0 ||
+        bind(listener, (const struct sockaddr *)&address, bytes) != 0 ||
+        listen(listener, 1) != 0 ||
+        getsockname(listener, (struct sockaddr *)&address, &bytes) != 0) {
+        die("firmware: cannot listen");
+    }
+    printf("READY port=%u\n", (unsigned)ntohs(address.sin_port));
+}
+
+static void open_pty(void)
+{
+    struct termios raw;
+    const char *path = NULL;
+
+    peer = posix_openpt(O_RDWR | O_NOCTTY);
+    if (peer < 0 || grantpt(peer) != 0 || unlockpt(peer) != 0 || (path = ptsname(peer)) == NULL) {
+        die("firmware: cannot open a pty");
+    }
+    /* Held open on this side too, so that the master never sees a hang-up between two clients. */
+    const int slave = open(path, O_RDWR | O_NOCTTY);
+    if (slave < 0 || tcgetattr(slave, &raw) != 0) {
+        die("firmware: cannot open the pty");
+    }
+    raw.c_iflag = 0;
+    raw.c_oflag = 0;
+    raw.c_lflag = 0;
+    raw.c_cflag |= CS8;
+    if (tcsetattr(slave, TCSANOW, &raw) != 0 || fcntl(peer, F_SETFL, O_NONBLOCK) != 0) {
+        die("firmware: cannot set the pty raw");
+    }
+    printf("READY pty=%s\n", path);
+}
+
+void smcu_port_init(int argc, char **argv)
+{
+    struct timespec now;
+
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--tcp") == 0 && i + 1 < argc) {
+            open_tcp(argv[++i]);
+        } else if (strcmp(argv[i], "--pty") == 0) {
+            open_pty();
+        } else if (strcmp(argv[i], "--until-stdin-closes") == 0) {
+            watch_stdin = true;
+        } else {
+            fprintf(stderr, "usage: firmware --tcp PORT | --pty [--until-stdin-closes]\n");
+            exit(2);
+        }
+    }
+    if (listener < 0 && peer < 0) {
+        open_tcp("0");
+    }
+    fflush(stdout);
+    (void)signal(SIGPIPE, SIG_IGN);
+    clock_gettime(CLOCK_REALTIME, &now);
+    info.boot_id = (uint32_t)now.tv_sec ^ (uint32_t)now.tv_nsec ^ ((uint32_t)getpid() << 16);
+}
+
+const smcu_port_info_t *smcu_port_info(void)
+{
+    return &info;
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint32_t smcu_port_ticks(void)
+{
+    return (uint32_t)now_ns();
+}
+
+uint32_t smcu_port_micros(void)
+{
+    return (uint32_t)(now_ns() / 1000u);
+}
+
+uint32_t smcu_port_stack_free(void)
+{
+    return 0;
+}
+
+static void hang_up(void)
+{
+    if (listener >= 0 && peer >= 0) {
+        close(peer);
+        peer = -1;
+    }
+}
+
+void smcu_port_write(const uint8_t *bytes, size_t n)
+{
+    while (n > 0 && peer >= 0) {
+        struct pollfd out = {.fd = peer, .events = POLLOUT};
+        if (poll(&out, 1, listener >= 0 ? -1 : PTY_STALL_MS) == 0) {
+            return;
+        }
+        const ssize_t sent = write(peer, bytes, n);
+
+        if (sent < 0 && errno != EINTR && errno != EAGAIN) {
+            hang_up();
+            return;
+        }
+        if (sent > 0) {
+            bytes += sent;
+            n -= (size_t)sent;
+        }
+    }
+}
+
+static void receive(void)
+{
+    uint8_t bytes[SMCU_RX_RING_BYTES];
+    const size_t room = SMCU_RX_RING_BYTES - smcu_ring_used(&smcu_rx_ring);
+    const ssize_t got = read(peer, bytes, room); /* never more than fits: the rest stays queued */
+
+    if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) {
+        hang_up();
+    }
+    for (ssize_t i = 0; i < got; i++) {
+        smcu_ring_put(&smcu_rx_ring, bytes[i]);
+    }
+}
+
+void smcu_port_wait(void)
+{
+    struct pollfd fds[2] = {{.fd = peer >= 0 ? peer : listener, .events = POLLIN},
+                            {.fd = watch_stdin ? STDIN_FILENO : -1, .events = POLLIN}};
+
+    if (poll(fds, 2, WAIT_MS) <= 0) {
+        return;
+    }
+    if (fds[1].revents != 0) {
+        char byte;
+        if (read(STDIN_FILENO, &byte, 1) == 0) {
+            exit(0);
+        }
+    }
+    if (fds[0].revents == 0) {
+        return;
+    }
+    if (peer >= 0) {
+        receive();
+        return;
+    }
+    const int yes = 1;
+    peer = accept(listener, NULL, NULL);
+    if (peer >= 0) { /* small packets must not wait for each other */
+        (void)setsockopt(peer, IPPROTO_TCP, TCP_NODELAY, &yes, (socklen_t)sizeof(yes));
+    }
+}

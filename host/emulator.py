@@ -1,0 +1,181 @@
+"""Emulated boards: start the firmware in QEMU or as a PC process, and say where its link is.
+
+    with start("stm32f405-qemu", result.elf) as emulator:
+        link = serial.serial_for_url(emulator.url)
+
+The listening socket is opened here and handed down, so the address is free, known and connectable
+before the emulator runs, and two emulators never race for one port.
+"""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from shiftmcu import boards
+from shiftmcu.boards import Board
+from shiftmcu.errors import FlashFailed, ToolMissing, UsageError
+
+__all__ = ["Emulator", "start"]
+
+QEMU = "qemu-system-arm"
+START_SECONDS = 15.0
+STOP_SECONDS = 3.0
+_running: weakref.WeakSet[Emulator] = weakref.WeakSet()
+
+
+class Emulator:
+    """A running emulated board. Close it, or use it in a ``with`` block."""
+
+    def __init__(
+        self, board: Board, process: subprocess.Popen[bytes], url: str, log: IO[bytes]
+    ) -> None:
+        self.board = board
+        self.process = process
+        self.url = url
+        """``socket://127.0.0.1:PORT``: takes one client at a time."""
+        self._log = log
+        _running.add(self)
+
+    def messages(self) -> str:
+        """What the emulator itself printed (not the firmware: that is on the link)."""
+        if self._log.closed:
+            return ""
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace").strip()
+
+    def check(self) -> None:
+        """Raises FlashFailed ``flash.emulator`` when the emulator is no longer running."""
+        if self.process.poll() is not None:
+            raise _died(self.board, self.process.returncode, self.messages())
+
+    def close(self) -> None:
+        """Ends the process, if need be by force. May be called twice."""
+        _running.discard(self)
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self._log):
+            if pipe is not None:
+                pipe.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def start(board: Board | str, elf: Path, *, icount: bool = True) -> Emulator:
+    """Runs ``elf`` on an emulated board (``stm32f405-qemu``, ``native``).
+
+    ``icount`` makes QEMU's time advance one tick per instruction: the firmware's counts are then
+    exact and repeatable. Without it QEMU is faster and the firmware counts ns of host time.
+
+    Raises UsageError ``board.not_emulated``, ToolMissing ``tool.qemu``, FlashFailed
+    ``flash.emulator`` with what the emulator printed.
+    """
+    wanted = boards.board(board) if isinstance(board, str) else board
+    if wanted.kind == "qemu":
+        return _start_qemu(wanted, elf, icount=icount)
+    if wanted.kind == "process":
+        return _start_process(wanted, elf)
+    raise UsageError(
+        "board.not_emulated",
+        f"{wanted.name} is hardware; it is not started but plugged in.",
+        "shiftmcu boards",
+    )
+
+
+def _start_qemu(board: Board, elf: Path, *, icount: bool) -> Emulator:
+    if shutil.which(QEMU) is None:
+        raise ToolMissing(
+            "tool.qemu",
+            f"{QEMU}, which emulates {board.name}, is not on PATH.",
+            "apt-get install --no-install-recommends qemu-system-arm (or use --board native)",
+        )
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
+        command = [
+            *(QEMU, "-M", board.emulator, "-nodefaults", "-display", "none", "-monitor", "none"),
+            *("-icount", "shift=0") * icount,
+            *("-chardev", f"socket,id=link,fd={listener.fileno()},server=on,wait=on"),
+            *("-serial", "chardev:link", "-kernel", str(elf)),
+        ]
+        url = f"socket://127.0.0.1:{listener.getsockname()[1]}"
+        log = tempfile.TemporaryFile()  # noqa: SIM115  (the Emulator closes it)
+        process = subprocess.Popen(
+            command,
+            pass_fds=[listener.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    emulator = Emulator(board, process, url, log)
+    # QEMU says so when it has got as far as waiting for its client; before that it may still fail.
+    _await(emulator, lambda: "waiting for connection" in emulator.messages())
+    return emulator
+
+
+def _start_process(board: Board, elf: Path) -> Emulator:
+    log = tempfile.TemporaryFile()  # noqa: SIM115  (the Emulator closes it)
+    try:
+        process = subprocess.Popen(
+            [str(elf), "--tcp", "0", "--until-stdin-closes"],
+            stdin=subprocess.PIPE,  # dies with this process, however this process ends
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    except OSError as error:
+        log.close()
+        raise _died(board, -1, f"{elf}: {error}") from error
+    emulator = Emulator(board, process, "", log)
+    _await(emulator, lambda: "READY port=" in emulator.messages())
+    port = emulator.messages().partition("READY port=")[2].split()[0]
+    emulator.url = f"socket://127.0.0.1:{port}"
+    return emulator
+
+
+def _await(emulator: Emulator, ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    try:
+        while not ready():
+            emulator.check()
+            if time.monotonic() > deadline:
+                raise _died(emulator.board, -1, f"silent for {START_SECONDS:.0f} s")
+            time.sleep(0.01)
+    except BaseException:
+        emulator.close()
+        raise
+
+
+def _died(board: Board, status: int, messages: str) -> FlashFailed:
+    return FlashFailed(
+        "flash.emulator",
+        f"The emulator of {board.name} ended at once or stopped (status {status}): "
+        f"{messages or 'it printed nothing'}",
+        "run the same command with -v; if QEMU itself is broken use --board native",
+    )
+
+
+@atexit.register
+def _close_all() -> None:
+    for emulator in list(_running):
+        emulator.close()
