@@ -1,0 +1,186 @@
+"""What each Keras layer means to the converter: one reader per class name, duck-typed.
+
+An *entry* is a layer of the archive's ``config.json`` with its ``name`` lifted to the top; a reader
+gets it with the loaded layer and returns a node's operation. A layer without a reader is refused
+with the nearest one that has.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from shiftmcu.convert import nodes
+from shiftmcu.errors import UsageError
+from shiftmcu.po2 import alphabet
+
+Json = dict[str, Any]
+
+U_LEVELS = 255
+
+# What a layer that we do not know is most likely meant to be.
+NEAREST = {
+    "Activation": "QuantizedReLU",
+    "AveragePooling1D": "WindowPool",
+    "Conv1D": "ShiftConv1D",
+    "Conv2D": "ShiftConv1D (time only, mel bins as channels)",
+    "Dense": "ShiftDense",
+    "DepthwiseConv1D": "ShiftConv1D",
+    "GlobalAveragePooling1D": "WindowPool",
+    "GlobalMaxPooling1D": "WindowPool",
+    "LayerNormalization": "BatchNormalization",
+    "MaxPooling1D": "WindowPool",
+    "ReLU": "QuantizedReLU",
+    "SeparableConv1D": "ShiftConv1D",
+}
+
+
+def check_supported(layers: Sequence[Json]) -> None:
+    for entry in layers:
+        name, kind = entry["name"], entry["class_name"]
+        if kind not in READERS:
+            close = difflib.get_close_matches(kind, READERS, 1, 0.3)
+            nearest = NEAREST.get(kind) or (close or ["ShiftConv1D"])[0]
+            raise UsageError(
+                "convert.unsupported",
+                f"layer '{name}' is a {kind}, which has no integer form here; the nearest "
+                f"supported layer is {nearest}.",
+                f"replace it with {nearest}; supported: {', '.join(sorted(READERS))}",
+            )
+        if len(entry["inbound_nodes"]) > 1:
+            raise UsageError(
+                "convert.unsupported",
+                f"layer '{name}' is called {len(entry['inbound_nodes'])} times; shared layers "
+                "are not supported.",
+                "make one layer per call",
+            )
+
+
+def read_layer(entry: Json, layer: Any) -> nodes.Op:
+    """The operation of one layer; ``check_supported`` has passed."""
+    return READERS[entry["class_name"]](entry, layer)
+
+
+def sources(entry: Json) -> Iterator[str]:
+    """Names of the layers an entry reads from, in argument order, without "frames"."""
+
+    def walk(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            history = value.get("config", {}).get("keras_history") if "config" in value else None
+            if history:
+                yield history[0]
+            else:
+                for item in value.values():
+                    yield from walk(item)
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                yield from walk(item)
+
+    for call in entry["inbound_nodes"]:
+        yield from (name for name in walk([call["args"], call["kwargs"]]) if name != "frames")
+
+
+def _read_input(entry: Json, layer: Any) -> nodes.Op:
+    del layer
+    shape = entry["config"].get("batch_shape") or entry["config"].get("shape")
+    return nodes.Input(int(shape[-1]))
+
+
+def _read_identity(entry: Json, layer: Any) -> nodes.Op:
+    del entry, layer
+    return nodes.Identity()
+
+
+def _read_rescaling(entry: Json, layer: Any) -> nodes.Op:
+    if np.any(np.asarray(layer.offset) != 0) or np.size(layer.scale) != 1:
+        raise UsageError(
+            "convert.unsupported",
+            f"layer '{entry['name']}' (Rescaling) has an offset or a scale per channel.",
+            "use one scale and no offset; the batch norm learns the rest",
+        )
+    return nodes.Rescale(float(layer.scale))
+
+
+def _read_norm(entry: Json, layer: Any) -> nodes.Op:
+    if hasattr(layer, "folded"):
+        scale, offset = layer.folded()
+        return nodes.Norm(np.asarray(scale, np.float64), np.asarray(offset, np.float64))
+    del entry
+    mean, variance = _values(layer.moving_mean), _values(layer.moving_variance)
+    scale = 1.0 / np.sqrt(variance + layer.epsilon)
+    if layer.gamma is not None:
+        scale = scale * _values(layer.gamma)
+    shift = 0.0 if layer.beta is None else _values(layer.beta)
+    return nodes.Norm(scale, shift - mean * scale)
+
+
+def _read_relu(entry: Json, layer: Any) -> nodes.Op:
+    levels = entry["config"].get("levels", U_LEVELS)
+    if levels != U_LEVELS:
+        raise UsageError(
+            "convert.unsupported",
+            f"layer '{entry['name']}' (QuantizedReLU) has {levels} levels; activations have 255.",
+            "train with levels=255",
+        )
+    return nodes.Relu(float(layer.activation_scale()))
+
+
+def _read_conv(entry: Json, layer: Any) -> nodes.Op:
+    kernel = np.asarray(layer.integer_kernel())  # (K, C_in, C_out)
+    weights = np.ascontiguousarray(kernel.transpose(2, 0, 1)[:, :, None, :]).astype(np.int16)
+    ones = np.ones(len(weights))
+    stride = entry["config"]["strides"]
+    return nodes.Conv(
+        alphabet(entry["config"]["alphabet"]), weights, ones, 0.0 * ones, int(np.max(stride))
+    )
+
+
+def _read_dense(entry: Json, layer: Any) -> nodes.Op:
+    kernel = np.asarray(layer.integer_kernel())  # (C_in, units)
+    weights = np.ascontiguousarray(kernel.T[:, None, None, :]).astype(np.int16)
+    scale = np.asarray(layer.channel_scale(), np.float64)
+    offset = np.asarray(layer.bias_vector(), np.float64)
+    return nodes.Conv(alphabet(entry["config"]["alphabet"]), weights, scale, offset)
+
+
+def _read_add(entry: Json, layer: Any) -> nodes.Op:
+    del layer
+    if len(list(sources(entry))) != 2:
+        raise UsageError(
+            "convert.unsupported", f"layer '{entry['name']}' adds more than two tensors.", "add two"
+        )
+    return nodes.Add()
+
+
+def _read_pool(entry: Json, layer: Any) -> nodes.Op:
+    del layer
+    config = entry["config"]
+    return nodes.Pool(
+        int(config["segment"]), int(config["segments"]), int(config.get("total_stride", 1))
+    )
+
+
+def _values(variable: Any) -> nodes.Floats:
+    return np.asarray(variable.numpy(), np.float64)
+
+
+READERS: dict[str, Callable[[Json, Any], nodes.Op]] = {
+    "ActivityRegularization": _read_identity,
+    "Add": _read_add,
+    "BatchNormalization": _read_norm,
+    "Dropout": _read_identity,
+    "GaussianDropout": _read_identity,
+    "GaussianNoise": _read_identity,
+    "Identity": _read_identity,
+    "InputLayer": _read_input,
+    "Po2BatchNormalization": _read_norm,
+    "QuantizedReLU": _read_relu,
+    "Rescaling": _read_rescaling,
+    "ShiftConv1D": _read_conv,
+    "ShiftDense": _read_dense,
+    "SpatialDropout1D": _read_identity,
+    "WindowPool": _read_pool,
+}
