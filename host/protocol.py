@@ -1,0 +1,355 @@
+"""Messages of ``shlink/1`` as frozen dataclasses, and their payload bytes (docs/protocol.md).
+
+``message.encode()`` gives the payload; ``decode(packet_type, payload)`` gives the message, or
+raises ``LinkError`` ``link.payload`` when a length does not fit. All integers are unsigned and
+little-endian unless a field says otherwise. Header, CRC and COBS are ``host/frame.py``'s.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, fields
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shiftmcu.errors import LinkError
+
+LINK_VERSION = 1
+MAX_PAYLOAD = 1024
+SAMPLE_BYTES = 2
+MODE_LIVE, MODE_EXACT = 0, 1
+LOGITS_BIT, FEATURES_BIT, LAT_BIT, TENSOR_BIT = 1, 2, 4, 8
+"""Bits of START's ``want``."""
+GAP_FLAG = 1
+"""Bit of the ``flags`` of EVENT and LOGITS: the decision's window holds a gap."""
+ERR_UNKNOWN, ERR_PAYLOAD, ERR_STATE, ERR_VERSION, ERR_MODEL, ERR_SELFTEST, ERR_INTERNAL = range(
+    1, 8
+)
+
+
+class Message:
+    """Base: ``TYPE`` is the packet type, ``HEAD`` the struct format of the integer fields.
+
+    A message whose last field has a variable length overrides ``_tail`` and ``_build``.
+    """
+
+    TYPE: ClassVar[int]
+    HEAD: ClassVar[str] = "<"
+
+    def encode(self) -> bytes:
+        """The payload bytes."""
+        return struct.pack(self.HEAD, *self._head()) + self._tail()
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Self:
+        """The message in ``payload``; ``LinkError`` ``link.payload`` when lengths do not fit."""
+        size = struct.calcsize(cls.HEAD)
+        if len(payload) < size:
+            raise _bad(cls, payload, f"is shorter than {size} bytes")
+        message = cls._build(struct.unpack_from(cls.HEAD, payload), bytes(payload[size:]))
+        if message is None:
+            raise _bad(cls, payload, "has a tail of the wrong length")
+        return message
+
+    def _head(self) -> tuple[int, ...]:
+        return tuple(getattr(self, f.name) for f in fields(self))  # type: ignore[arg-type]
+
+    def _tail(self) -> bytes:
+        return b""
+
+    @classmethod
+    def _build(cls, head: tuple[int, ...], tail: bytes) -> Self | None:
+        return None if tail else cls(*head)
+
+
+def _bad(cls: type[Message], payload: bytes, why: str) -> LinkError:
+    return LinkError(
+        "link.payload",
+        f"A packet {cls.__name__} with {len(payload)} payload bytes {why}.",
+        "flash the firmware of this shiftmcu version again",
+    )
+
+
+class _Text(Message):
+    """A message that ends in UTF-8 text (field ``text``, the last one)."""
+
+    text: str
+
+    def _head(self) -> tuple[int, ...]:
+        return super()._head()[:-1]
+
+    def _tail(self) -> bytes:
+        return self.text.encode()
+
+    @classmethod
+    def _build(cls, head: tuple[int, ...], tail: bytes) -> Self | None:
+        return cls(*head, tail.decode("utf-8", errors="replace"))  # type: ignore[call-arg]
+
+
+class _Bytes(Message):
+    """A message that ends in raw bytes (field ``data``, the last one)."""
+
+    data: bytes
+
+    def _head(self) -> tuple[int, ...]:
+        return super()._head()[:-1]
+
+    def _tail(self) -> bytes:
+        return self.data
+
+    @classmethod
+    def _build(cls, head: tuple[int, ...], tail: bytes) -> Self | None:
+        return cls(*head, tail)  # type: ignore[call-arg]
+
+
+@dataclass(frozen=True)
+class Hello(Message):
+    TYPE, HEAD = 0x01, "<BBHI"
+    min_version: int
+    max_version: int
+    wanted_caps: int
+    nonce: int
+
+
+@dataclass(frozen=True)
+class HelloAck(Message):
+    TYPE, HEAD = 0x02, "<BxHHxxIIII"
+    version: int
+    caps: int
+    max_payload: int
+    rx_window: int
+    boot_id: int
+    reset_reason: int
+    nonce: int
+
+
+@dataclass(frozen=True)
+class InfoReq(Message):
+    TYPE = 0x03
+
+
+@dataclass(frozen=True)
+class Info(_Text):
+    TYPE = 0x04
+    text: str
+
+
+@dataclass(frozen=True)
+class Ping(Message):
+    TYPE, HEAD = 0x05, "<I"
+    nonce: int
+
+
+@dataclass(frozen=True)
+class Pong(Message):
+    TYPE, HEAD = 0x06, "<II"
+    nonce: int
+    t_rx_us: int
+
+
+@dataclass(frozen=True)
+class Start(Message):
+    TYPE, HEAD = 0x10, "<BBHI"
+    source: int
+    mode: int
+    want: int
+    stream_id: int
+
+
+@dataclass(frozen=True)
+class Stop(Message):
+    TYPE, HEAD = 0x11, "<II"
+    stream_id: int
+    total_samples: int
+
+
+@dataclass(frozen=True)
+class Started(Message):
+    TYPE, HEAD = 0x12, "<II"
+    stream_id: int
+    window: int
+
+
+@dataclass(frozen=True)
+class Done(Message):
+    TYPE, HEAD = 0x13, "<IIIIIIQQ"
+    stream_id: int
+    samples: int
+    frames: int
+    decisions: int
+    events: int
+    missing_samples: int
+    frontend_ticks: int
+    network_ticks: int
+
+
+@dataclass(frozen=True)
+class Audio(_Bytes):
+    """``data``: s16le samples, an even number of bytes, at least one sample."""
+
+    TYPE, HEAD = 0x20, "<I"
+    first_sample: int
+    data: bytes
+
+    @classmethod
+    def _build(cls, head: tuple[int, ...], tail: bytes) -> Self | None:
+        return cls(*head, tail) if tail and len(tail) % SAMPLE_BYTES == 0 else None
+
+    @property
+    def samples(self) -> NDArray[np.int16]:
+        return np.frombuffer(self.data, dtype="<i2").astype(np.int16)
+
+
+@dataclass(frozen=True)
+class Credit(Message):
+    TYPE, HEAD = 0x21, "<II"
+    accepted: int
+    window: int
+
+
+@dataclass(frozen=True)
+class Gap(Message):
+    TYPE, HEAD = 0x22, "<II"
+    first_missing: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Event(Message):
+    """``classes``: index per slot head in the model's order; ``score``, ``margin``: Q15."""
+
+    TYPE, HEAD = 0x30, "<IIIHHHB"
+    stream_id: int
+    decision: int
+    end_sample: int
+    score: int
+    margin: int
+    flags: int
+    classes: tuple[int, ...]
+
+    def _head(self) -> tuple[int, ...]:
+        return (*super()._head()[:-1], len(self.classes))
+
+    def _tail(self) -> bytes:
+        return bytes(self.classes)
+
+    @classmethod
+    def _build(cls, head: tuple[int, ...], tail: bytes) -> Self | None:
+        return cls(*head[:-1], tuple(tail)) if len(tail) == head[-1] else None
+
+
+@dataclass(frozen=True)
+class Logits(Message):
+    """``values``: int32 of all heads in the model's order, 1/256 octave."""
+
+    TYPE, HEAD = 0x31, "<IIHH"
+    decision: int
+    end_sample: int
+    flags: int
+    values: tuple[int, ...]
+
+    def _head(self) -> tuple[int, ...]:
+        return self.decision, self.end_sample, len(self.values), self.flags
+
+    def _tail(self) -> bytes:
+        return struct.pack(f"<{len(self.values)}i", *self.values)
+
+    @classmethod
+    def _build(cls, head: tuple[int, ...], tail: bytes) -> Self | None:
+        decision, end_sample, count, flags = head
+        if len(tail) != 4 * count:
+            return None
+        return cls(decision, end_sample, flags, struct.unpack(f"<{count}i", tail))
+
+
+@dataclass(frozen=True)
+class Features(_Bytes):
+    """``data``: int8 of shape (n_frames, bins), row by row."""
+
+    TYPE, HEAD = 0x32, "<IHH"
+    first_frame: int
+    n_frames: int
+    bins: int
+    data: bytes
+
+    @classmethod
+    def _build(cls, head: tuple[int, ...], tail: bytes) -> Self | None:
+        return cls(*head, tail) if len(tail) == head[1] * head[2] else None
+
+    @property
+    def values(self) -> NDArray[np.int8]:
+        return np.frombuffer(self.data, np.int8).reshape(self.n_frames, self.bins)
+
+
+@dataclass(frozen=True)
+class TensorOut(_Bytes):
+    """``data``: int8 values of ``layer``'s output from ``offset`` on."""
+
+    TYPE, HEAD = 0x33, "<IHH"
+    decision: int
+    layer: int
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Lat(Message):
+    TYPE, HEAD = 0x34, "<IIIIII"
+    decision: int
+    frontend_ticks: int
+    network_ticks: int
+    post_ticks: int
+    backlog_bytes: int
+    stack_free: int
+
+
+@dataclass(frozen=True)
+class Log(_Text):
+    TYPE = 0x40
+    text: str
+
+
+@dataclass(frozen=True)
+class Heartbeat(Message):
+    TYPE, HEAD = 0x41, "<IIIBxxx"
+    uptime_us: int
+    crc_errors: int
+    rx_overruns: int
+    state: int
+
+
+@dataclass(frozen=True)
+class Err(_Text):
+    TYPE, HEAD = 0x42, "<H"
+    code: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Selftest(Message):
+    TYPE = 0x50
+
+
+@dataclass(frozen=True)
+class SelftestAck(Message):
+    TYPE, HEAD = 0x51, "<HHHxx"
+    vectors: int
+    passed: int
+    first_bad: int
+
+
+MESSAGES: dict[int, type[Message]] = {
+    cls.TYPE: cls
+    for cls in (
+        *(Hello, HelloAck, InfoReq, Info, Ping, Pong, Start, Stop, Started, Done, Audio, Credit),
+        *(Gap, Event, Logits, Features, TensorOut, Lat, Log, Heartbeat, Err, Selftest, SelftestAck),
+    )
+}
+
+
+def decode(packet_type: int, payload: bytes) -> Message | None:
+    """The message of one packet; None for a type that this version does not know."""
+    cls = MESSAGES.get(packet_type)
+    return None if cls is None else cls.decode(payload)
