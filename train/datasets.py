@@ -1,0 +1,329 @@
+"""Labelled clips from ``csv:``, ``folder:`` and ``fsc:`` specifications; no Keras here.
+
+    SPEC = KIND:PATH[?option=value&option=value]     options: slots, audio, split, groups
+
+A clip is a file, the value of each slot ("none" where the cell is empty), and whether it is a
+command at all (column ``command``, 0 or 1). Splits come from the ``split`` column; where there is
+none, from a hash of the group or speaker, so that no speaker is on two sides.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import unquote
+
+from shiftmcu.errors import UsageError
+
+__all__ = [
+    "NONE",
+    "SPLITS",
+    "Clip",
+    "Dataset",
+    "Spec",
+    "as_rejects",
+    "data_hash",
+    "load",
+    "load_clips",
+    "parse_spec",
+    "slot_labels",
+]
+
+NONE = "none"
+SPLITS = ("train", "valid", "test")
+AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".au", ".opus"}
+
+_FILE_COLUMNS = ("file", "path")
+# Columns that are never slots. The first line is the contract; ``command`` and ``voice`` stand in
+# the tables that ``synth`` writes.
+_META_COLUMNS = {"file", "path", "split", "speaker", "group", "seconds", "transcript", "intent"}
+_META_COLUMNS |= {"command", "voice"}
+_SPLIT_ALIASES = {"training": "train", "validation": "valid", "dev": "valid", "testing": "test"}
+_REJECT_FOLDER = "_reject"
+_FSC_SLOTS = ("action", "object", "location")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording; ``slots`` maps slot to value, NONE where absent; reject if not command."""
+
+    path: Path
+    file: str  # as written in the table; stable across machines
+    slots: Mapping[str, str]
+    split: str = "train"
+    speaker: str = ""
+    group: str = ""
+    transcript: str = ""
+    command: bool = True
+
+    def intent(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The slot values in the order of ``names``."""
+        return tuple(self.slots.get(name, NONE) for name in names)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A parsed specification."""
+
+    kind: str
+    path: Path
+    slots: tuple[str, ...] = ()
+    audio: Path | None = None
+    split: str = ""
+    groups: Path | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Clips of one specification; ``notes`` are for the reader (how splits were made)."""
+
+    spec: Spec
+    slots: tuple[str, ...]
+    clips: tuple[Clip, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    def split(self, name: str) -> list[Clip]:
+        return [clip for clip in self.clips if clip.split == name]
+
+
+def parse_spec(text: str) -> Spec:
+    """``csv:PATH?slots=a,b&split=test`` to a ``Spec``. Raises ``data.spec``."""
+    kind, colon, rest = text.partition(":")
+    if not colon or kind not in ("csv", "folder", "fsc") or not rest:
+        raise UsageError(
+            "data.spec",
+            f"{text!r} is not a data set; expected csv:PATH, folder:PATH or fsc:PATH.",
+            "for a table: csv:labels.csv?split=test",
+        )
+    path, _, query = rest.partition("?")
+    options: dict[str, str] = {}
+    for pair in filter(None, query.split("&")):
+        name, equals, value = pair.partition("=")
+        if name not in ("slots", "audio", "split", "groups") or not equals:
+            raise UsageError(
+                "data.spec",
+                f"unknown option {pair!r} in {text!r}.",
+                "options are slots=a,b  audio=DIR  split=train|valid|test  groups=FILE",
+            )
+        options[name] = unquote(value)
+    split = options.get("split", "")
+    if split not in ("", *SPLITS):
+        raise UsageError("data.spec", f"split {split!r} is not one of {', '.join(SPLITS)}.", text)
+    return Spec(
+        kind,
+        Path(path).expanduser(),
+        tuple(filter(None, (s.strip() for s in options.get("slots", "").split(",")))),
+        Path(options["audio"]).expanduser() if "audio" in options else None,
+        split,
+        Path(options["groups"]).expanduser() if "groups" in options else None,
+        text,
+    )
+
+
+def load(text: str, slots: Sequence[str] = ()) -> Dataset:
+    """The clips of a specification.
+
+    ``slots`` are the model's slots (used when the specification names none). Raises ``data.*``:
+    ``spec``, ``missing``, ``columns``, ``slots``, ``empty``.
+    """
+    spec = parse_spec(text)
+    wanted = spec.slots or tuple(slots)
+    reader = {"csv": _load_csv, "folder": _load_folder, "fsc": _load_fsc}[spec.kind]
+    dataset = reader(spec, wanted)
+    clips = dataset.clips
+    if spec.groups is not None:
+        clips = _with_groups(clips, spec.groups)
+    clips, notes = _with_splits(clips)
+    if spec.split:
+        clips = tuple(clip for clip in clips if clip.split == spec.split)
+    if not clips:
+        where = f" in split {spec.split!r}" if spec.split else ""
+        raise UsageError("data.empty", f"{text!r} has no clips{where}.", "check path and split")
+    return replace(dataset, clips=clips, notes=dataset.notes + notes)
+
+
+def load_clips(text: str, slots: Sequence[str] = (), limit: int | None = None) -> list[Clip]:
+    """The clips of a specification; with ``limit``, that many spread evenly over the list."""
+    clips = list(load(text, slots).clips)
+    if limit is None or limit >= len(clips):
+        return clips
+    if limit < 1:
+        raise UsageError("data.limit", f"--limit must be at least 1, not {limit}.", "--limit 10")
+    return [clips[i * len(clips) // limit] for i in range(limit)]
+
+
+def as_rejects(clips: Iterable[Clip]) -> list[Clip]:
+    """The same clips as speech that is no command."""
+    return [replace(clip, command=False, slots={}) for clip in clips]
+
+
+def slot_labels(clips: Iterable[Clip], slots: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Sorted labels of each slot over the command clips, NONE first. Raises ``data.classes``."""
+    commands = [clip for clip in clips if clip.command]
+    labels = {}
+    for slot in slots:
+        seen = {clip.slots.get(slot, NONE) for clip in commands}
+        ordered = ([NONE] if NONE in seen else []) + sorted(seen - {NONE})
+        if len(ordered) < 2:
+            raise UsageError(
+                "data.classes",
+                f"slot {slot!r} has {len(ordered)} value(s) in the training split; it needs two.",
+                "name the slots to learn with ?slots=a,b",
+            )
+        labels[slot] = tuple(ordered)
+    return labels
+
+
+def data_hash(clips: Sequence[Clip]) -> str:
+    """SHA-256 (hex) over the bytes and labels of every clip, independent of order and place."""
+    lines = []
+    for clip in clips:
+        audio = hashlib.sha256(clip.path.read_bytes()).hexdigest()
+        labels = ",".join(f"{k}={v}" for k, v in sorted(clip.slots.items()))
+        lines.append(f"{audio} {int(clip.command)} {clip.split} {labels}\n")
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+
+
+def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    if not path.is_file():
+        raise UsageError("data.missing", f"no table at {path}.", "check the path after csv:")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            rows = [{k: (v or "").strip() for k, v in row.items() if k} for row in reader]
+            return list(reader.fieldnames or []), rows
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(
+            "data.table", f"{path} is not a readable CSV file ({error}).", "save it as UTF-8 CSV"
+        ) from error
+
+
+def _load_csv(spec: Spec, wanted: tuple[str, ...]) -> Dataset:
+    columns, rows = _read_table(spec.path)
+    file_column = next((c for c in _FILE_COLUMNS if c in columns), None)
+    if file_column is None:
+        raise UsageError(
+            "data.columns",
+            f"{spec.path} has no column 'file' or 'path'; it has {', '.join(columns) or 'none'}.",
+            "the first line must name the columns",
+        )
+    slots = wanted or tuple(c for c in columns if c and c not in _META_COLUMNS)
+    _check_slots(spec, columns, slots)
+    audio = spec.audio or _audio_folder(spec.path.parent)
+    return Dataset(spec, slots, tuple(_clip(row, file_column, slots, audio) for row in rows))
+
+
+def _check_slots(spec: Spec, columns: Sequence[str], slots: Sequence[str]) -> None:
+    """A named slot must be a column, unless every clip of the table is a reject."""
+    missing = [slot for slot in slots if slot not in columns]
+    if missing and not (len(missing) == len(slots) and not spec.slots):
+        raise UsageError(
+            "data.slots",
+            f"{spec.path} has no slot column {missing[0]!r}; columns: {', '.join(columns)}.",
+            "choose slots with ?slots=a,b",
+        )
+
+
+def _audio_folder(folder: Path) -> Path:
+    return folder / "audio" if (folder / "audio").is_dir() else folder
+
+
+def _clip(row: Mapping[str, str], column: str, slots: Sequence[str], audio: Path) -> Clip:
+    split = row.get("split", "").lower()
+    split = _SPLIT_ALIASES.get(split, split)
+    if split not in ("", *SPLITS):
+        raise UsageError(
+            "data.split",
+            f"{row[column]}: split {split!r} is not one of {', '.join(SPLITS)}.",
+            "correct the split column",
+        )
+    command = row.get("command", "").lower() not in ("0", "false", "no")
+    values = {slot: row.get(slot, "") or NONE for slot in slots} if command else {}
+    return Clip(
+        path=audio / row[column],
+        file=row[column],
+        slots=values,
+        split=split,
+        speaker=row.get("speaker", ""),
+        group=row.get("group", ""),
+        transcript=row.get("transcript", ""),
+        command=command,
+    )
+
+
+def _load_folder(spec: Spec, wanted: tuple[str, ...]) -> Dataset:
+    """One folder per class; ``_reject`` holds what is no command, other ``_names`` are skipped."""
+    if not spec.path.is_dir():
+        raise UsageError("data.missing", f"no folder {spec.path}.", "check the path after folder:")
+    slot = wanted[0] if wanted else "keyword"
+    clips = []
+    for folder in sorted(p for p in spec.path.iterdir() if p.is_dir()):
+        if folder.name.startswith((".", "_")) and folder.name != _REJECT_FOLDER:
+            continue
+        command = folder.name != _REJECT_FOLDER
+        for path in sorted(folder.rglob("*")):
+            if path.suffix.lower() in AUDIO_SUFFIXES:
+                speaker, marked, _ = path.stem.partition("_nohash_")
+                clips.append(
+                    Clip(
+                        path,
+                        path.relative_to(spec.path).as_posix(),
+                        {slot: folder.name} if command else {},
+                        split="",
+                        speaker=speaker if marked else "",
+                        command=command,
+                    )
+                )
+    return Dataset(spec, (slot,), tuple(clips))
+
+
+def _load_fsc(spec: Spec, wanted: tuple[str, ...]) -> Dataset:
+    """The layout of Fluent Speech Commands: data/{train,valid,test}_data.csv beside wavs/."""
+    slots = wanted or _FSC_SLOTS
+    clips: list[Clip] = []
+    for split in SPLITS:
+        if spec.split not in ("", split):
+            continue
+        columns, rows = _read_table(spec.path / "data" / f"{split}_data.csv")
+        _check_slots(spec, columns, slots)
+        for row in rows:
+            plain = row | {
+                "speaker": row.get("speakerId", ""),
+                "transcript": row.get("transcription", ""),
+                "split": split,
+            }
+            clips.append(_clip(plain, "path", slots, spec.audio or spec.path))
+    return Dataset(spec, slots, tuple(clips))
+
+
+def _with_groups(clips: Sequence[Clip], path: Path) -> tuple[Clip, ...]:
+    columns, rows = _read_table(path)
+    if "file" not in columns or "group" not in columns:
+        raise UsageError("data.groups", f"{path} needs the columns file and group.", "mend it")
+    groups = {row["file"]: row["group"] for row in rows}
+    missing = next((clip.file for clip in clips if clip.file not in groups), None)
+    if missing is not None:
+        raise UsageError("data.groups", f"{path} has no group for {missing}.", "add the line")
+    return tuple(replace(clip, group=groups[clip.file]) for clip in clips)
+
+
+def _with_splits(clips: Sequence[Clip]) -> tuple[tuple[Clip, ...], tuple[str, ...]]:
+    """Fill in missing splits, 80/10/10 by hash of group, else speaker, else file."""
+    open_clips = [clip for clip in clips if not clip.split]
+    if not open_clips:
+        return tuple(clips), ()
+    by = next((key for key in ("group", "speaker") if any(getattr(c, key) for c in clips)), "file")
+    done = tuple(
+        clip if clip.split else replace(clip, split=_hashed_split(getattr(clip, by) or clip.file))
+        for clip in clips
+    )
+    return done, (f"{len(open_clips)} clips without a split: divided by {by}",)
+
+
+def _hashed_split(key: str) -> str:
+    bucket = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "little") % 10
+    return {0: "valid", 1: "test"}.get(bucket, "train")

@@ -1,0 +1,239 @@
+"""From clips to what a network is fitted on: sources to render, targets, batches of arrays.
+
+No Keras here. A *source* is a clip in one role (command, reject, truncated command) or made-up
+noise or silence; it has several rendered variants, of which an epoch shows one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from shiftmcu.train.augment import SpecRecipe, spec_augment
+from shiftmcu.train.datasets import NONE, Clip
+from shiftmcu.train.features import FeatureSet, Source
+
+from shiftmcu.errors import UsageError
+
+__all__ = [
+    "BatchOptions",
+    "Examples",
+    "Mixture",
+    "Task",
+    "clean_sources",
+    "epoch_order",
+    "make_batch",
+    "training_sources",
+]
+
+# Batches are padded to multiples of this many frames: few shapes, few compilations.
+PAD_FRAMES = 64
+
+Labels = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learned: labels per slot, and the tuples of class indices that occur."""
+
+    slots: Mapping[str, tuple[str, ...]]
+    tuples: tuple[tuple[int, ...], ...] = ()
+
+    @classmethod
+    def of(cls, clips: Iterable[Clip], slots: Mapping[str, tuple[str, ...]]) -> Task:
+        """With several slots, the table of tuples seen in ``clips``, sorted."""
+        bare = cls(slots)
+        if len(slots) < 2:
+            return bare
+        seen = {bare.classes(clip) for clip in clips if clip.command}
+        return cls(slots, tuple(sorted(seen)))
+
+    def classes(self, clip: Clip) -> tuple[int, ...]:
+        """Class index per slot; all -1 for a reject. Raises ``data.label``."""
+        if not clip.command:
+            return (-1,) * len(self.slots)
+        values = []
+        for slot, labels in self.slots.items():
+            value = clip.slots.get(slot, NONE)
+            if value not in labels:
+                raise UsageError(
+                    "data.label",
+                    f"{clip.file}: {slot} = {value!r} was never trained; known: "
+                    f"{', '.join(labels)}.",
+                    "leave the clip out, or train with this label",
+                )
+            values.append(labels.index(value))
+        return tuple(values)
+
+    def forced(self, logits: Mapping[str, NDArray[np.floating]]) -> Labels:
+        """(n, slots) the best tuple of each row of float logits (numerics section 3)."""
+        scores = [np.asarray(logits[slot]) for slot in self.slots]
+        if not self.tuples:
+            return np.stack([s.argmax(axis=1) for s in scores], axis=1).astype(np.int32)
+        table = np.array(self.tuples, np.int32)
+        sums = sum(s[:, table[:, k]] for k, s in enumerate(scores))
+        return table[np.asarray(sums).argmax(axis=1)]
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How many of what an epoch shows, and how many variants are rendered of each."""
+
+    variants: int = 4
+    truncated: float = 0.15  # per command clip
+    keep: tuple[float, float] = (0.2, 0.6)  # share of the speech a truncated command keeps
+    noise: float = 0.04
+    silence: float = 0.01
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rendered features with targets: ``classes`` (sources, slots) -1 for rejects."""
+
+    features: FeatureSet
+    classes: Labels
+
+    @property
+    def command(self) -> NDArray[np.bool_]:
+        """(sources,) true where the source is a command."""
+        return np.asarray(self.classes[:, 0] >= 0)
+
+    def counts(self) -> dict[str, int]:
+        command = int(self.command.sum())
+        return {
+            "commands": command,
+            "rejects": int(self.classes.shape[0]) - command,
+            "rendered": len(self.features),
+        }
+
+
+def training_sources(
+    commands: Sequence[Clip], rejects: Sequence[Clip], task: Task, mix: Mixture, seed: int
+) -> tuple[list[Source], Labels]:
+    """Sources and targets of the training split, in a fixed order."""
+    rng = np.random.default_rng(seed)
+    sources: list[Source] = []
+    classes: list[tuple[int, ...]] = []
+    nothing = (-1,) * len(task.slots)
+
+    def add(path: str, kind: str, target: tuple[int, ...]) -> None:
+        seed_of = seed * 1_000_003 + len(sources)
+        sources.append(Source(path, kind, seed_of, mix.variants, mix.keep))
+        classes.append(target)
+
+    for clip in commands:
+        add(str(clip.path), "command" if clip.command else "reject", task.classes(clip))
+    for clip in rejects:
+        add(str(clip.path), "reject", nothing)
+    real = [clip for clip in commands if clip.command]
+    count = round(mix.truncated * len(real))
+    for i in rng.choice(len(real), count, replace=count > len(real)):
+        add(str(real[int(i)].path), "truncated", nothing)
+    for kind, share in (("noise", mix.noise), ("silence", mix.silence)):
+        for _ in range(round(share * len(real))):
+            add("", kind, nothing)
+    return sources, np.array(classes, np.int32)
+
+
+def clean_sources(clips: Sequence[Clip], task: Task) -> tuple[list[Source], Labels]:
+    """The clips as they are (validation)."""
+    sources = [Source(str(clip.path), "clean", 0) for clip in clips]
+    classes = [task.classes(clip) for clip in clips]
+    return sources, np.array(classes, np.int32).reshape(len(classes), len(task.slots))
+
+
+def epoch_order(
+    rng: np.random.Generator, examples: Examples, batch: int
+) -> list[NDArray[np.int64]]:
+    """Batches of example indices: one variant of every source, similar lengths together."""
+    source = examples.features.source
+    draw = rng.random(source.size)
+    by_source = np.lexsort((draw, source))
+    first = np.flatnonzero(np.diff(source[by_source], prepend=-1))
+    chosen = by_source[first]
+    length = examples.features.frames[chosen] + rng.uniform(0.0, PAD_FRAMES, chosen.size)
+    chosen = chosen[np.argsort(length)]
+    # Drop a random rest, so that every batch has the same shape.
+    count = max(1, chosen.size // batch)
+    rest = max(0, chosen.size - count * batch)
+    chosen = np.delete(chosen, rng.choice(chosen.size, rest, replace=False))
+    batches = np.array_split(chosen, count)
+    return [batches[i] for i in rng.permutation(count)]
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """What happens to a batch: label smoothing, mixup (Beta parameter, 0 off), augmentation."""
+
+    smoothing: float = 0.05
+    mixup: float = 0.0
+    spec: SpecRecipe | None = field(default_factory=SpecRecipe)
+    shift_frames: int = 8  # up to this many leading frames are dropped: any decision phase
+
+
+Batch = tuple[dict[str, NDArray[np.generic]], dict[str, NDArray[np.float32]]]
+
+
+def make_batch(
+    examples: Examples,
+    task: Task,
+    index: NDArray[np.int64],
+    hop_frames: int,
+    rng: np.random.Generator | None = None,
+    options: BatchOptions | None = None,
+) -> Batch:
+    """Inputs ``features`` (B, T, 40), ``frames`` (B,) and soft targets per head.
+
+    A target that is all zero does not count in the loss: the slots of a reject. Without ``rng``
+    the batch is plain.
+    """
+    options = options or BatchOptions(0.0, 0.0, None)
+    drop = np.zeros(index.size, np.int64)
+    if rng is not None and options.shift_frames > 0:
+        drop = rng.integers(0, options.shift_frames, index.size)
+    rows = [examples.features.example(int(i))[d:] for i, d in zip(index, drop, strict=True)]
+    frames = np.array([-(-r.shape[0] // hop_frames) * hop_frames for r in rows], np.int32)
+    quantum = int(np.lcm(PAD_FRAMES, hop_frames))
+    time = max(quantum, -(-int(frames.max()) // quantum) * quantum)
+    x = np.zeros((index.size, time, rows[0].shape[1]), np.float32)
+    for k, row in enumerate(rows):
+        x[k, : row.shape[0]] = row
+    targets = _targets(examples.classes[examples.features.source[index]], task, options.smoothing)
+    if rng is not None and options.spec is not None:
+        x = spec_augment(rng, x, frames, options.spec)
+    if rng is not None and options.mixup > 0:
+        x, frames, targets = _mixup(rng, x, frames, targets, options.mixup)
+    return {"features": x, "frames": frames}, targets
+
+
+def _targets(classes: Labels, task: Task, smoothing: float) -> dict[str, NDArray[np.float32]]:
+    targets = {}
+    for k, (slot, labels) in enumerate(task.slots.items()):
+        counts = (classes[:, k] >= 0).astype(np.float32)[:, None]
+        one_hot = np.eye(len(labels), dtype=np.float32)[np.maximum(classes[:, k], 0)]
+        smooth = one_hot * (1.0 - smoothing) + smoothing / len(labels)
+        targets[f"head_{slot}"] = np.asarray(smooth * counts, np.float32)
+    one_hot = np.eye(2, dtype=np.float32)[(classes[:, 0] >= 0).astype(np.int64)]
+    targets["head_command"] = np.asarray(one_hot * (1.0 - smoothing) + smoothing / 2, np.float32)
+    return targets
+
+
+def _mixup(
+    rng: np.random.Generator,
+    x: NDArray[np.float32],
+    frames: NDArray[np.int32],
+    targets: dict[str, NDArray[np.float32]],
+    alpha: float,
+) -> tuple[NDArray[np.float32], NDArray[np.int32], dict[str, NDArray[np.float32]]]:
+    """Zhang et al., "mixup", ICLR 2018: a pair of examples and of targets, mixed alike."""
+    share = rng.beta(alpha, alpha, frames.size).astype(np.float32)
+    share = np.maximum(share, 1.0 - share)
+    other = rng.permutation(frames.size)
+    wide = share[:, None, None]
+    mixed = x * wide + x[other] * (1.0 - wide)
+    soft = {
+        head: t * share[:, None] + t[other] * (1.0 - share[:, None]) for head, t in targets.items()
+    }
+    return np.asarray(mixed, np.float32), np.maximum(frames, frames[other]), soft

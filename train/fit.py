@@ -1,0 +1,341 @@
+"""Fitting a network: loss, input pipeline, cosine schedule, frozen shifts, best epoch, resume.
+
+Two phases of ``keras.Model.fit``: everything is trained; then, in the last few percent of the
+epochs, the shift decisions stand still while scales and norms settle, and the batch-norm
+statistics are estimated again. The best epoch is chosen on the validation split only.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+from shiftmcu.train.examples import BatchOptions, Examples, Task, epoch_order, make_batch
+from shiftmcu.train.layers import QuantizedReLU, frozen_shifts
+from shiftmcu.train.record import write_text
+
+from shiftmcu.errors import CheckFailed, UsageError
+
+__all__ = [
+    "Epoch",
+    "FitOptions",
+    "FitResult",
+    "copy_matching",
+    "fit",
+    "predict",
+    "soft_cross_entropy",
+]
+
+Tensor = Any
+Logits = dict[str, NDArray[np.float32]]
+
+_OPTIMIZERS = ("adam", "sgd")
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Everything that steers the optimisation."""
+
+    epochs: int = 60
+    batch: int = 64
+    lr: float = 2e-3
+    optimizer: str = "adam"
+    weight_decay: float = 1e-4
+    command_weight: float = 0.5
+    warmup: float = 0.05
+    freeze: float = 0.08
+    seed: int = 0
+    batches: BatchOptions = field(default_factory=BatchOptions)
+
+    @property
+    def frozen_epochs(self) -> int:
+        return max(1, round(self.freeze * self.epochs)) if self.epochs > 1 else 0
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of the curves; shares are 0..1."""
+
+    epoch: int
+    loss: float
+    valid_loss: float
+    accuracy: float  # right tuple among command clips, forced choice
+    command: float  # mean of accepted commands and refused rejects at even odds
+    seconds: float
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Higher is better."""
+        return round(0.75 * self.accuracy + 0.25 * self.command, 4), -self.valid_loss
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """The curves and the chosen epoch; the model holds the chosen weights."""
+
+    epochs: list[Epoch]
+    best: Epoch
+
+
+def soft_cross_entropy(target: Tensor, logits: Tensor) -> Tensor:
+    """``-sum(target * log_softmax(logits))`` per example; an all-zero target counts nothing."""
+    return -ops.sum(target * ops.log_softmax(logits, axis=-1), axis=-1)
+
+
+class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Training batches; a new draw of variants, order and augmentation each epoch."""
+
+    def __init__(
+        self, examples: Examples, task: Task, hop_frames: int, options: FitOptions, epoch: int
+    ) -> None:
+        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
+        self.examples, self.task, self.hop_frames = examples, task, hop_frames
+        self.options, self.epoch = options, epoch
+        self._order = self._draw()
+
+    def _draw(self) -> list[NDArray[np.int64]]:
+        rng = np.random.default_rng((self.options.seed, self.epoch))
+        return epoch_order(rng, self.examples, self.options.batch)
+
+    @property
+    def num_batches(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, i: int) -> Any:
+        rng = np.random.default_rng((self.options.seed, self.epoch, i))
+        options = self.options.batches
+        index = self._order[i]
+        return make_batch(self.examples, self.task, index, self.hop_frames, rng, options)
+
+    def on_epoch_end(self) -> None:
+        self.epoch += 1
+        self._order = self._draw()
+
+
+def predict(model: keras.Model, examples: Examples, hop_frames: int, batch: int = 128) -> Logits:
+    """Logits in nats per head for every source (its first example), un-augmented."""
+    task = Task({})
+    order = np.argsort(examples.features.frames, kind="stable")
+    parts: list[Logits] = []
+    for start in range(0, order.size, batch):
+        index = order[start : start + batch]
+        padded = np.concatenate([index, np.repeat(index[-1:], batch - index.size)])
+        inputs, _ = make_batch(examples, task, padded, hop_frames)
+        logits = model.predict_on_batch(inputs)
+        parts.append({k: np.asarray(v)[: index.size] for k, v in logits.items()})
+    back = np.argsort(order, kind="stable")
+    return {k: np.concatenate([p[k] for p in parts])[back] for k in parts[0]}
+
+
+def _judge(
+    logits: Logits, examples: Examples, task: Task, command_weight: float
+) -> tuple[float, float, float]:
+    """(loss, accuracy, command accuracy) of validation logits."""
+    classes = examples.classes[examples.features.source]
+    is_command = classes[:, 0] >= 0
+    named = {slot: logits[f"head_{slot}"] for slot in task.slots}
+    right = (task.forced(named) == classes).all(axis=1)[is_command]
+    accepted = logits["head_command"].argmax(axis=1) == 1
+    shares = [float(np.mean(accepted[is_command]))]
+    if not is_command.all():
+        shares.append(float(np.mean(~accepted[~is_command])))
+    loss = command_weight * _mean_nll(logits["head_command"], is_command.astype(np.int64))
+    for k, slot in enumerate(task.slots):
+        loss += _mean_nll(named[slot][is_command], classes[is_command, k])
+    return loss, float(np.mean(right)), float(np.mean(shares))
+
+
+def _mean_nll(logits: NDArray[np.float32], classes: NDArray[np.integer]) -> float:
+    top = logits.max(axis=1, keepdims=True)
+    log_total = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
+    return float(np.mean(log_total - logits[np.arange(classes.size), classes]))
+
+
+class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
+    """After each epoch: validate, keep the best weights, write the state, stop on NaN."""
+
+    def __init__(self, run: _Run) -> None:
+        super().__init__()
+        self.run = run
+        self.started = time.monotonic()
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        del epoch, logs
+        self.started = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        loss = (logs or {}).get("loss", 0.0)
+        if not np.isfinite(loss):
+            raise CheckFailed(
+                "train.diverged",
+                f"the loss is {loss} at batch {batch} of epoch {len(self.run.epochs) + 1}.",
+                "lower --lr; the last good epoch can be continued with --resume",
+            )
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        loss = float((logs or {}).get("loss", 0.0))
+        self.run.finish_epoch(epoch, loss, time.monotonic() - self.started)
+
+
+@dataclass
+class _Run:
+    """The state of one fit; ``folder`` keeps it across a cut."""
+
+    model: keras.Model
+    valid: Examples
+    task: Task
+    hop_frames: int
+    options: FitOptions
+    folder: Path
+    report: Callable[[Epoch], None]
+    epochs: list[Epoch] = field(default_factory=list)
+
+    def finish_epoch(self, epoch: int, loss: float, seconds: float) -> None:
+        logits = predict(self.model, self.valid, self.hop_frames)
+        judged = _judge(logits, self.valid, self.task, self.options.command_weight)
+        row = Epoch(epoch + 1, loss, *judged, seconds)
+        # A resumed run may repeat its last epoch.
+        self.epochs = [*(e for e in self.epochs if e.epoch < row.epoch), row]
+        if all(row.rank >= e.rank for e in self.epochs):
+            self.model.save_weights(self.best_weights)
+        write_text(self.folder / "epochs.json", json.dumps([asdict(e) for e in self.epochs]))
+        self.report(row)
+
+    @property
+    def best_weights(self) -> Path:
+        return self.folder / "best.weights.h5"
+
+    def load(self) -> None:
+        path = self.folder / "epochs.json"
+        if path.is_file():
+            self.epochs = [Epoch(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def fit(
+    model: keras.Model,
+    train: Examples,
+    valid: Examples,
+    task: Task,
+    hop_frames: int,
+    options: FitOptions,
+    folder: Path,
+    report: Callable[[Epoch], None] = lambda _epoch: None,
+) -> FitResult:
+    """Fit ``model`` in place; state in ``folder`` lets a second call continue after a cut.
+
+    Raises ``train.diverged`` and ``train.optimizer``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    run = _Run(model, valid, task, hop_frames, options, folder, report)
+    run.load()
+    free = options.epochs - options.frozen_epochs
+    _phase(run, train, 0, free, options.lr, folder / "free")
+    if options.frozen_epochs:
+        frozen_shifts(model)
+        _phase(run, train, free, options.epochs, 0.1 * options.lr, folder / "frozen")
+        estimate_statistics(model, train, task, hop_frames, options)
+        run.finish_epoch(options.epochs, run.epochs[-1].loss, 0.0)
+    model.load_weights(run.best_weights)
+    return FitResult(run.epochs, max(run.epochs, key=lambda e: (e.rank, e.epoch)))
+
+
+def _phase(run: _Run, train: Examples, first: int, last: int, lr: float, backup: Path) -> None:
+    """Epochs ``first`` .. ``last - 1`` with a fresh optimizer, continued from ``backup``."""
+    done = len([e for e in run.epochs if e.epoch > first])
+    batches = _Batches(train, run.task, run.hop_frames, run.options, first + done)
+    steps = batches.num_batches * (last - first)
+    run.model.compile(
+        optimizer=_optimizer(run.options, lr, max(1, steps), warm=first == 0),
+        loss=dict.fromkeys(run.model.output_names, soft_cross_entropy),
+        loss_weights={
+            name: run.options.command_weight if name == "head_command" else 1.0
+            for name in run.model.output_names
+        },
+        jit_compile="auto" if keras.backend.backend() == "jax" else False,
+    )
+    backup.mkdir(parents=True, exist_ok=True)
+    run.model.fit(
+        batches,
+        initial_epoch=first,
+        epochs=last,
+        verbose=0,
+        callbacks=[
+            _Watch(run),
+            keras.callbacks.BackupAndRestore(str(backup), delete_checkpoint=False),
+        ],
+    )
+
+
+def _optimizer(options: FitOptions, lr: float, steps: int, *, warm: bool) -> keras.Optimizer:
+    warmup = max(1, round(options.warmup * steps)) if warm else 0
+    schedule = keras.optimizers.schedules.CosineDecay(
+        lr * 0.01 if warm else lr,
+        max(1, steps - warmup),
+        alpha=0.01,
+        warmup_target=lr if warm else None,
+        warmup_steps=warmup,
+    )
+    if options.optimizer == "adam":
+        return keras.optimizers.Adam(schedule, weight_decay=options.weight_decay, clipnorm=1.0)
+    if options.optimizer == "sgd":
+        return keras.optimizers.SGD(
+            schedule, momentum=0.9, weight_decay=options.weight_decay, clipnorm=5.0
+        )
+    raise UsageError(
+        "train.optimizer",
+        f"unknown optimizer {options.optimizer!r}; known: {', '.join(_OPTIMIZERS)}.",
+        "choose one with --optimizer",
+    )
+
+
+def estimate_statistics(
+    model: keras.Model, train: Examples, task: Task, hop_frames: int, options: FitOptions
+) -> None:
+    """Batch-norm statistics anew, as plain averages over up to 30 batches; the rest stands."""
+    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    relus = [x for x in model.layers if isinstance(x, QuantizedReLU)]
+    momenta = [norm.momentum for norm in norms]
+    for relu in relus:
+        relu.trainable = False
+    rng = np.random.default_rng((options.seed, options.epochs))
+    for i, index in enumerate(epoch_order(rng, train, options.batch)[:30]):
+        for norm in norms:
+            norm.momentum = i / (i + 1.0)
+        inputs, _ = make_batch(train, task, index, hop_frames, rng, options.batches)
+        model(inputs, training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    for relu in relus:
+        relu.trainable = True
+
+
+def copy_matching(model: keras.Model, donor: keras.Model) -> list[str]:
+    """Copy every layer whose name and weight shapes are equal; heads are left new.
+
+    Returns the names copied. Raises ``train.init`` when nothing matches.
+    """
+    donors = {layer.name: layer for layer in donor.layers}
+    copied = []
+    for layer in model.layers:
+        other = donors.get(layer.name)
+        if other is None or not layer.weights or layer.name.startswith("head_"):
+            continue
+        mine = [tuple(w.shape) for w in layer.weights]
+        if mine == [tuple(w.shape) for w in other.weights]:
+            layer.set_weights(other.get_weights())
+            copied.append(layer.name)
+    if not copied:
+        raise UsageError(
+            "train.init",
+            "no layer of the initial model has a name and shape of this network.",
+            "start from a model of the same --network, --bits and --method",
+        )
+    return copied

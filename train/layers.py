@@ -1,0 +1,324 @@
+"""Keras layers whose inference is exact in small integers, written with ``keras.ops`` only.
+
+The converter recognises these layers by class name and configuration and asks them for their
+numbers: ``integer_kernel``, ``channel_scale``, ``bias_vector``, ``folded``, ``activation_scale``.
+Tensors are (batch, time, channels), float32. ``docs/numerics.md`` section 2 gives the integers.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+from shiftmcu.train.quantizers import Quantizer, quantizer
+
+from shiftmcu.po2 import alphabet
+
+__all__ = [
+    "Po2BatchNormalization",
+    "QuantizedReLU",
+    "ShiftConv1D",
+    "ShiftDense",
+    "WindowPool",
+    "frozen_shifts",
+]
+
+Tensor = Any
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int16]
+
+# A variance this small would turn the folded scale into noise; Keras' own default.
+_EPSILON = 1e-3
+
+
+class _FactorInitializer(keras.initializers.Initializer):  # type: ignore[misc]
+    """The quantizer's own start values, drawn from the seed of ``keras.utils.set_random_seed``."""
+
+    def __init__(self, method: Quantizer) -> None:
+        self.method = method
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+        rng = np.random.default_rng(random.getrandbits(32))
+        return ops.convert_to_tensor(self.method.initial(rng, tuple(shape[1:]), shape[0]), dtype)
+
+
+class _ShiftLayer(keras.layers.Layer):  # type: ignore[misc]
+    """Shared by the shift layers: the stacked factors and what is derived from them."""
+
+    def __init__(
+        self, alphabet: str = "s3", method: str = "s3", penalty: float = 1e-5, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.alphabet = alphabet
+        self.method = method
+        self.penalty = float(penalty)
+        self._quantizer = quantizer(method)
+
+    def _add_factors(self, kernel_shape: tuple[int, ...]) -> None:
+        count = self._quantizer.factors(alphabet(self.alphabet))
+        self.factors = self.add_weight(
+            name="factors",
+            shape=(count, *kernel_shape),
+            initializer=_FactorInitializer(self._quantizer),
+        )
+
+    def _weights(self) -> Tensor:
+        if self.penalty > 0 and self._quantizer.penalty is not None:
+            self.add_loss(self.penalty * self._quantizer.penalty(self.factors))
+        return self._quantizer.weights(ops.convert_to_tensor(self.factors))
+
+    def integer_kernel(self) -> Ints:
+        """The weights as exact integers of the alphabet, in the kernel's shape."""
+        factors = np.asarray(ops.convert_to_numpy(self.factors), np.float32)
+        return self._quantizer.integers(factors)
+
+    def get_config(self) -> dict[str, Any]:
+        config: dict[str, Any] = super().get_config()
+        config.update(alphabet=self.alphabet, method=self.method, penalty=self.penalty)
+        return config
+
+
+@keras.saving.register_keras_serializable(package="shiftmcu")
+class ShiftConv1D(_ShiftLayer):
+    """Causal 1-D convolution with power-of-two weights and no bias.
+
+    Input (B, T, C_in), T a multiple of ``strides``; output (B, T / strides, filters). Output ``p``
+    reads rows ``p st + st - k .. p st + st - 1``; rows before the start are zero.
+    """
+
+    def __init__(self, filters: int, kernel_size: int, strides: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.filters = int(filters)
+        self.kernel_size = int(kernel_size)
+        self.strides = int(strides)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self._add_factors((self.kernel_size, int(input_shape[-1] or 0), self.filters))
+
+    def call(self, inputs: Tensor) -> Tensor:
+        history = self.kernel_size - self.strides
+        if history >= 0:
+            rows = ops.pad(inputs, ((0, 0), (history, 0), (0, 0)))
+        else:
+            rows = inputs[:, -history:, :]
+        return ops.conv(rows, self._weights(), self.strides, "valid", "channels_last")
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        time = input_shape[1]
+        return (input_shape[0], None if time is None else time // self.strides, self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.update(filters=self.filters, kernel_size=self.kernel_size, strides=self.strides)
+        return config
+
+
+@keras.saving.register_keras_serializable(package="shiftmcu")
+class ShiftDense(_ShiftLayer):
+    """``y_c = scale_c (x . w_c) + b_c`` with power-of-two ``w``: (..., C_in) -> (..., units).
+
+    The scale is positive (stored as its logarithm) and stands in for the batch norm that follows
+    a convolution.
+    """
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = int(units)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        inputs = int(input_shape[-1] or 0)
+        self._add_factors((inputs, self.units))
+        start = keras.initializers.Constant(-0.5 * float(np.log(max(inputs, 1))))
+        self.log_scale = self.add_weight(name="log_scale", shape=(self.units,), initializer=start)
+        self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return ops.matmul(inputs, self._weights()) * ops.exp(self.log_scale) + self.bias
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (*input_shape[:-1], self.units)
+
+    def channel_scale(self) -> Floats:
+        """(units,) positive."""
+        return np.exp(np.asarray(ops.convert_to_numpy(self.log_scale), np.float32))
+
+    def bias_vector(self) -> Floats:
+        """(units,) in nats."""
+        return np.asarray(ops.convert_to_numpy(self.bias), np.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.update(units=self.units)
+        return config
+
+
+@keras.saving.register_keras_serializable(package="shiftmcu")
+class Po2BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
+    """Batch normalization whose effective scale ``gamma / sqrt(var + eps)`` is ``+-2^k``.
+
+    The rounding is to the nearest power in the logarithm, the sign is kept, and the gradient is
+    straight through. The offset stays real. Every requantization multiplier of the converted
+    layer is then a shift (``m = 1``).
+    """
+
+    def __init__(self, epsilon: float = _EPSILON, **kwargs: Any) -> None:
+        super().__init__(axis=-1, epsilon=epsilon, center=True, scale=True, **kwargs)
+
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
+        del mask
+        if training and self.trainable:
+            mean, variance = ops.moments(inputs, axes=list(range(len(inputs.shape) - 1)))
+            keep = self.momentum
+            self.moving_mean.assign(self.moving_mean * keep + mean * (1.0 - keep))
+            self.moving_variance.assign(self.moving_variance * keep + variance * (1.0 - keep))
+        else:
+            mean = ops.convert_to_tensor(self.moving_mean)
+            variance = ops.convert_to_tensor(self.moving_variance)
+        scale = self.gamma / ops.sqrt(variance + self.epsilon)
+        power = ops.exp2(ops.round(ops.log2(ops.maximum(ops.abs(scale), 1e-12))))
+        hard = ops.where(scale >= 0, power, -power)
+        scale = ops.stop_gradient(hard) + (scale - ops.stop_gradient(scale))
+        return (inputs - mean) * scale + self.beta
+
+    def folded(self) -> tuple[Floats, Floats]:
+        """(scale, offset), each (C,): inference is ``x * scale + offset``."""
+        gamma, beta, mean, variance = (
+            np.asarray(ops.convert_to_numpy(v), np.float64)
+            for v in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        )
+        raw = gamma / np.sqrt(variance + self.epsilon)
+        power = np.exp2(np.round(np.log2(np.maximum(np.abs(raw), 1e-12))))
+        scale = np.where(raw >= 0, power, -power)
+        return scale.astype(np.float32), (beta - mean * scale).astype(np.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        config: dict[str, Any] = super().get_config()
+        for fixed in ("axis", "center", "scale"):
+            config.pop(fixed, None)
+        return config
+
+
+@keras.saving.register_keras_serializable(package="shiftmcu")
+class QuantizedReLU(keras.layers.Layer):  # type: ignore[misc]
+    """``clip(round(x / s), 0, levels) * s`` with a straight-through gradient.
+
+    ``s`` is a weight that follows ``max(x) / levels`` of the training batches (a moving average)
+    and stands still in inference. With ``po2_scale`` it is rounded up to a power of two.
+    """
+
+    def __init__(
+        self,
+        levels: int = 255,
+        po2_scale: bool = False,
+        momentum: float = 0.98,
+        start_max: float = 6.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.levels = int(levels)
+        self.po2_scale = bool(po2_scale)
+        self.momentum = float(momentum)
+        self.start_max = float(start_max)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        del input_shape
+        start = keras.initializers.Constant(self.start_max)
+        self.top = self.add_weight(name="top", shape=(), initializer=start, trainable=False)
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        if training and self.trainable:
+            largest = ops.stop_gradient(ops.maximum(ops.max(inputs), 1e-3))
+            self.top.assign(self.top * self.momentum + largest * (1.0 - self.momentum))
+        scale = ops.stop_gradient(ops.convert_to_tensor(self.top)) / self.levels
+        if self.po2_scale:
+            scale = ops.exp2(ops.ceil(ops.log2(scale)))
+        soft = ops.clip(inputs, 0.0, scale * self.levels)
+        hard = ops.clip(ops.round(inputs / scale), 0.0, float(self.levels)) * scale
+        return ops.stop_gradient(hard) + (soft - ops.stop_gradient(soft))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return input_shape
+
+    def activation_scale(self) -> float:
+        """``s``: the real value of one step of the uint8 activation."""
+        scale = float(np.asarray(ops.convert_to_numpy(self.top), np.float64)) / self.levels
+        return float(2.0 ** np.ceil(np.log2(scale))) if self.po2_scale else scale
+
+    def get_config(self) -> dict[str, Any]:
+        config: dict[str, Any] = super().get_config()
+        config.update(
+            levels=self.levels,
+            po2_scale=self.po2_scale,
+            momentum=self.momentum,
+            start_max=self.start_max,
+        )
+        return config
+
+
+@keras.saving.register_keras_serializable(package="shiftmcu")
+class WindowPool(keras.layers.Layer):  # type: ignore[misc]
+    """Mean and maximum over the last ``segments`` segments, at the final decision of each clip.
+
+    Called with ``[x, frames]``: x (B, P, C), non-negative, P a multiple of ``segment``; frames
+    (B,) int32, the valid frames of each clip, a multiple of ``total_stride * segment``. Returns
+    (B, 2 C): the mean over the window (positions before the start count as zero), then the
+    maximum of the segment means. ``sliding`` gives the same at every decision.
+    """
+
+    def __init__(
+        self, segment: int = 1, segments: int = 24, total_stride: int = 8, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.segment = int(segment)
+        self.segments = int(segments)
+        self.total_stride = int(total_stride)
+
+    def _segment_means(self, x: Tensor) -> Tensor:
+        if self.segment == 1:
+            return x
+        shape = ops.shape(x)
+        groups = shape[1] // self.segment
+        return ops.mean(ops.reshape(x, (shape[0], groups, self.segment, shape[2])), axis=2)
+
+    def call(self, inputs: list[Tensor]) -> Tensor:
+        x, frames = inputs
+        means = self._segment_means(x)
+        end = ops.cast(frames, "int32") // (self.total_stride * self.segment)
+        index = ops.arange(ops.shape(means)[1], dtype="int32")[None, :]
+        inside = (index < end[:, None]) & (index >= end[:, None] - self.segments)
+        kept = means * ops.cast(inside, x.dtype)[:, :, None]
+        mean = ops.sum(kept, axis=1) / float(self.segments)
+        return ops.concatenate([mean, ops.max(kept, axis=1)], axis=-1)
+
+    def sliding(self, x: Tensor) -> Tensor:
+        """(B, P, C) -> (B, P / segment, 2 C): the pooled values at every decision."""
+        means = ops.pad(self._segment_means(x), ((0, 0), (self.segments - 1, 0), (0, 0)))
+        count = ops.shape(means)[1] - self.segments + 1
+        total, top = means[:, :count], means[:, :count]
+        for k in range(1, self.segments):
+            part = means[:, k : k + count]
+            total, top = total + part, ops.maximum(top, part)
+        return ops.concatenate([total / float(self.segments), top], axis=-1)
+
+    def compute_output_shape(
+        self, input_shape: list[tuple[int | None, ...]]
+    ) -> tuple[int | None, ...]:
+        x = input_shape[0]
+        return (x[0], 2 * int(x[-1] or 0))
+
+    def get_config(self) -> dict[str, Any]:
+        config: dict[str, Any] = super().get_config()
+        config.update(segment=self.segment, segments=self.segments, total_stride=self.total_stride)
+        return config
+
+
+def frozen_shifts(model: keras.Model) -> None:
+    """Stop training every sign, zero and exponent decision; scales and norms go on."""
+    for layer in model.layers:
+        if isinstance(layer, _ShiftLayer):
+            layer.factors.trainable = False
+            layer.penalty = 0.0

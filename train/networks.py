@@ -1,0 +1,189 @@
+"""Network topologies: backbone, pooling and one head per slot plus the command head.
+
+Inputs of every network: ``features`` (B, T, 40) float32 holding 0..255 and ``frames`` (B,) int32.
+Outputs: a dict of logits in nats, ``head_<slot>`` per slot and ``head_command`` (reject, command).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from shiftmcu.train.layers import (
+    Po2BatchNormalization,
+    QuantizedReLU,
+    ShiftConv1D,
+    ShiftDense,
+    WindowPool,
+)
+from shiftmcu.train.quantizers import alphabet_for
+
+from shiftmcu.errors import UsageError
+from shiftmcu.frontend import BINS
+from shiftmcu.po2 import alphabet
+
+__all__ = ["COMMAND", "NETWORKS", "LayerRow", "build", "format_table", "layer_table", "tiny"]
+
+Tensor = Any
+
+COMMAND = "command"
+# Feature steps are half a decibel; this keeps the first layer's input near 0..8.
+INPUT_SCALE = 1.0 / 32.0
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes the layers of one network with one method, alphabet and scale rule."""
+
+    method: str
+    bits: int
+    po2_scales: bool
+
+    def conv(self, x: Tensor, filters: int, kernel: int, strides: int, name: str) -> Tensor:
+        """Convolution and batch norm, without activation."""
+        chosen = alphabet_for(self.method, self.bits).name
+        x = ShiftConv1D(
+            filters, kernel, strides, alphabet=chosen, method=self.method, name=f"{name}_conv"
+        )(x)
+        norm = Po2BatchNormalization if self.po2_scales else keras.layers.BatchNormalization
+        return norm(momentum=0.97, name=f"{name}_norm")(x)
+
+    def relu(self, x: Tensor, name: str) -> Tensor:
+        return QuantizedReLU(po2_scale=self.po2_scales, name=f"{name}_relu")(x)
+
+    def block(self, x: Tensor, filters: int, kernel: int, strides: int, name: str) -> Tensor:
+        """Two convolutions and a shortcut (1x1 where the shape changes)."""
+        main = self.relu(self.conv(x, filters, kernel, strides, f"{name}a"), f"{name}a")
+        main = self.conv(main, filters, kernel, 1, f"{name}b")
+        if strides != 1 or x.shape[-1] != filters:
+            x = self.relu(self.conv(x, filters, 1, strides, f"{name}s"), f"{name}s")
+        x = keras.layers.Add(name=f"{name}_add")([main, x])
+        return self.relu(x, name)
+
+    def heads(self, x: Tensor, slots: Mapping[str, Sequence[str]]) -> dict[str, Tensor]:
+        chosen = alphabet_for(self.method, self.bits).name
+        sizes = {slot: len(labels) for slot, labels in slots.items()} | {COMMAND: 2}
+        return {
+            f"head_{slot}": ShiftDense(
+                size, alphabet=chosen, method=self.method, name=f"head_{slot}"
+            )(x)
+            for slot, size in sizes.items()
+        }
+
+
+def tiny(
+    slots: Mapping[str, Sequence[str]],
+    *,
+    method: str = "s3",
+    bits: int = 3,
+    channels: Sequence[int] = (16, 24, 32, 48),
+    kernel: int = 9,
+    segment: int = 1,
+    segments: int = 24,
+    dropout: float = 0.3,
+    po2_scales: bool = False,
+) -> keras.Model:
+    """TC-ResNet8 (Choi et al., "Temporal Convolution for Real-time Keyword Spotting on Mobile
+    Devices", Interspeech 2019), made causal: time convolutions over mel bins as channels.
+
+    One 3-tap convolution, three residual blocks of stride 2, mean and maximum over a window of
+    ``8 * segment * segments`` frames (20 ms each), one head per slot and the command head.
+    """
+    maker = _Maker(method, bits, po2_scales)
+    features = keras.Input((None, BINS), name="features")
+    frames = keras.Input((), dtype="int32", name="frames")
+    x = keras.layers.Rescaling(INPUT_SCALE, name="input_scale")(features)
+    x = maker.relu(maker.conv(x, channels[0], 3, 1, "stem"), "stem")
+    for i, filters in enumerate(channels[1:], start=1):
+        x = maker.block(x, filters, kernel, 2, f"block{i}")
+    stride = 2 ** (len(channels) - 1)
+    x = WindowPool(segment, segments, stride, name="pool")([x, frames])
+    if dropout > 0:
+        x = keras.layers.Dropout(dropout, name="dropout")(x)
+    return keras.Model({"features": features, "frames": frames}, maker.heads(x, slots), name="tiny")
+
+
+NETWORKS: dict[str, Callable[..., keras.Model]] = {"tiny": tiny}
+
+
+def build(network: str, slots: Mapping[str, Sequence[str]], **options: Any) -> keras.Model:
+    """A network of the registry by name. Raises ``train.network`` and ``train.option``."""
+    if network not in NETWORKS:
+        raise UsageError(
+            "train.network",
+            f"unknown network {network!r}; known: {', '.join(NETWORKS)}.",
+            "choose one with --network",
+        )
+    known = inspect.signature(NETWORKS[network]).parameters
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise UsageError(
+            "train.option", f"network {network!r} has no option {unknown[0]!r}.", "remove it"
+        )
+    return NETWORKS[network](slots, **options)
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One shift layer of the summary; ``shift_adds`` are per second of audio."""
+
+    name: str
+    shape: tuple[int, ...]
+    alphabet: str
+    bits: int
+    bytes: int
+    nonzero: float
+    shift_adds: int
+
+
+def layer_table(model: keras.Model) -> list[LayerRow]:
+    """The shift layers in order, with packed bytes and shift-adds per second of audio."""
+    rows = []
+    for layer in model.layers:
+        if not isinstance(layer, (ShiftConv1D, ShiftDense)):
+            continue
+        kernel = layer.integer_kernel()
+        chosen = alphabet(layer.alphabet)
+        outputs = kernel.shape[-1]
+        packed = outputs * -(-kernel.size // outputs * chosen.bits // 8)
+        rate = _positions_per_second(model, layer)
+        rows.append(
+            LayerRow(
+                layer.name,
+                kernel.shape,
+                chosen.name,
+                chosen.bits,
+                packed,
+                float(np.mean(kernel != 0)),
+                round(kernel.size * rate),
+            )
+        )
+    return rows
+
+
+def _positions_per_second(model: keras.Model, layer: keras.layers.Layer) -> float:
+    """Output rows of a layer per second: 50 frames per second over the strides before it."""
+    if isinstance(layer, ShiftDense):
+        pool = model.get_layer("pool")
+        return 50.0 / (pool.total_stride * pool.segment)
+    probe = keras.Model(model.inputs[0], layer.output).compute_output_shape((1, 256, BINS))
+    return 50.0 * float(probe[1]) / 256.0
+
+
+def format_table(rows: Sequence[LayerRow]) -> str:
+    """The table as text, with a line of totals."""
+    lines = [f"{'layer':<16}{'shape':<16}{'weights':<9}{'bits':>4}{'bytes':>8}{'shift-adds/s':>14}"]
+    for row in rows:
+        shape = "x".join(map(str, row.shape))
+        lines.append(
+            f"{row.name:<16}{shape:<16}{row.alphabet:<9}{row.bits:>4}{row.bytes:>8}"
+            f"{row.shift_adds:>14}"
+        )
+    total = sum(row.bytes for row in rows)
+    adds = sum(row.shift_adds for row in rows)
+    lines.append(f"{'total':<16}{'':<16}{'':<9}{'':>4}{total:>8}{adds:>14}")
+    return "\n".join(lines)
