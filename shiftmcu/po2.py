@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from shiftmcu.errors import UsageError
 
-__all__ = ["ALPHABETS", "Alphabet", "alphabet", "channel_bytes", "decode", "encode", "pack", "unpack"]
+__all__ = [
+    "ALPHABETS",
+    "Alphabet",
+    "alphabet",
+    "channel_bytes",
+    "decode",
+    "encode",
+    "pack",
+    "unpack",
+]
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,8 @@ def decode(codes: NDArray[np.uint8], alphabet: Alphabet) -> NDArray[np.int16]:
                 f"code {code} is invalid in alphabet '{alphabet.name}'.",
                 "the model file is damaged; convert it again",
             )
-    return np.array([value or 0 for value in alphabet.values], np.int16)[codes]
+    values = np.array([value or 0 for value in alphabet.values], np.int16)
+    return np.asarray(values[codes])
 
 
 def channel_bytes(taps: int, bits: int) -> int:
