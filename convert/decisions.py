@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftmcu.blob import QuantGraph
-from shiftmcu.fixedpoint import exp2q, rshift, softmax_q15
+from shiftmcu.fixedpoint import ONE_Q15, exp2q, rshift, softmax_q15
 from shiftmcu.frontend import HOP_SAMPLES, WINDOW_SAMPLES
 
-ONE_Q15 = 1 << 15
 COMMAND = 1  # class index of "command" in the command head; 0 is "reject"
 
 

@@ -1,17 +1,19 @@
 """What each Keras layer means to the converter: one reader per class name, duck-typed.
 
 An *entry* is a layer of the archive's ``config.json`` with its ``name`` lifted to the top; a reader
-gets it with the loaded layer and returns a node's operation. A layer without a reader is refused
-with the nearest one that has.
+gets it with the loaded layer as a ``Source`` and returns a node's operation. A layer without a
+reader is refused with the nearest one that has.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shiftmcu.convert import nodes
 from shiftmcu.errors import UsageError
@@ -38,6 +40,35 @@ NEAREST = {
 }
 
 
+@dataclass(frozen=True)
+class Source:
+    """A layer to read: its entry, the loaded Keras layer and Keras' way to numpy."""
+
+    entry: Json
+    layer: Any
+    to_numpy: Callable[[Any], NDArray[Any]]
+
+    @property
+    def name(self) -> str:
+        return str(self.entry["name"])
+
+    @property
+    def kind(self) -> str:
+        return str(self.entry["class_name"])
+
+    @property
+    def config(self) -> Json:
+        config: Json = self.entry["config"]
+        return config
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return tuple(sources(self.entry))
+
+    def values(self, variable: Any) -> nodes.Floats:
+        return np.asarray(self.to_numpy(variable), np.float64)
+
+
 def check_supported(layers: Sequence[Json]) -> None:
     for entry in layers:
         name, kind = entry["name"], entry["class_name"]
@@ -59,9 +90,9 @@ def check_supported(layers: Sequence[Json]) -> None:
             )
 
 
-def read_layer(entry: Json, layer: Any) -> nodes.Op:
+def read_layer(source: Source) -> nodes.Op:
     """The operation of one layer; ``check_supported`` has passed."""
-    return READERS[entry["class_name"]](entry, layer)
+    return READERS[source.kind](source)
 
 
 def sources(entry: Json) -> Iterator[str]:
@@ -83,91 +114,85 @@ def sources(entry: Json) -> Iterator[str]:
         yield from (name for name in walk([call["args"], call["kwargs"]]) if name != "frames")
 
 
-def _read_input(entry: Json, layer: Any) -> nodes.Op:
-    del layer
-    shape = entry["config"].get("batch_shape") or entry["config"].get("shape")
+def _read_input(source: Source) -> nodes.Op:
+    shape = source.config.get("batch_shape") or source.config.get("shape")
     return nodes.Input(int(shape[-1]))
 
 
-def _read_identity(entry: Json, layer: Any) -> nodes.Op:
-    del entry, layer
+def _read_identity(_: Source) -> nodes.Op:
     return nodes.Identity()
 
 
-def _read_rescaling(entry: Json, layer: Any) -> nodes.Op:
-    if np.any(np.asarray(layer.offset) != 0) or np.size(layer.scale) != 1:
+def _read_rescaling(source: Source) -> nodes.Op:
+    if np.any(np.asarray(source.layer.offset) != 0) or np.size(source.layer.scale) != 1:
         raise UsageError(
             "convert.unsupported",
-            f"layer '{entry['name']}' (Rescaling) has an offset or a scale per channel.",
+            f"layer '{source.name}' (Rescaling) has an offset or a scale per channel.",
             "use one scale and no offset; the batch norm learns the rest",
         )
-    return nodes.Rescale(float(layer.scale))
+    return nodes.Rescale(float(source.layer.scale))
 
 
-def _read_norm(entry: Json, layer: Any) -> nodes.Op:
-    if hasattr(layer, "folded"):
-        scale, offset = layer.folded()
+def _read_norm(source: Source) -> nodes.Op:
+    if hasattr(source.layer, "folded"):
+        scale, offset = source.layer.folded()
         return nodes.Norm(np.asarray(scale, np.float64), np.asarray(offset, np.float64))
-    del entry
-    mean, variance = _values(layer.moving_mean), _values(layer.moving_variance)
-    scale = 1.0 / np.sqrt(variance + layer.epsilon)
-    if layer.gamma is not None:
-        scale = scale * _values(layer.gamma)
-    shift = 0.0 if layer.beta is None else _values(layer.beta)
+    mean, variance = (
+        source.values(source.layer.moving_mean),
+        source.values(source.layer.moving_variance),
+    )
+    scale = 1.0 / np.sqrt(variance + source.layer.epsilon)
+    if source.layer.gamma is not None:
+        scale = scale * source.values(source.layer.gamma)
+    shift = 0.0 if source.layer.beta is None else source.values(source.layer.beta)
     return nodes.Norm(scale, shift - mean * scale)
 
 
-def _read_relu(entry: Json, layer: Any) -> nodes.Op:
-    levels = entry["config"].get("levels", U_LEVELS)
+def _read_relu(source: Source) -> nodes.Op:
+    levels = source.config.get("levels", U_LEVELS)
     if levels != U_LEVELS:
         raise UsageError(
             "convert.unsupported",
-            f"layer '{entry['name']}' (QuantizedReLU) has {levels} levels; activations have 255.",
+            f"layer '{source.name}' (QuantizedReLU) has {levels} levels; activations have 255.",
             "train with levels=255",
         )
-    return nodes.Relu(float(layer.activation_scale()))
+    return nodes.Relu(float(source.layer.activation_scale()))
 
 
-def _read_conv(entry: Json, layer: Any) -> nodes.Op:
-    kernel = np.asarray(layer.integer_kernel())  # (K, C_in, C_out)
+def _read_conv(source: Source) -> nodes.Op:
+    kernel = np.asarray(source.layer.integer_kernel())  # (K, C_in, C_out)
     weights = np.ascontiguousarray(kernel.transpose(2, 0, 1)[:, :, None, :]).astype(np.int16)
     ones = np.ones(len(weights))
-    stride = entry["config"]["strides"]
+    stride = source.config["strides"]
     return nodes.Conv(
-        alphabet(entry["config"]["alphabet"]), weights, ones, 0.0 * ones, int(np.max(stride))
+        alphabet(source.config["alphabet"]), weights, ones, 0.0 * ones, int(np.max(stride))
     )
 
 
-def _read_dense(entry: Json, layer: Any) -> nodes.Op:
-    kernel = np.asarray(layer.integer_kernel())  # (C_in, units)
+def _read_dense(source: Source) -> nodes.Op:
+    kernel = np.asarray(source.layer.integer_kernel())  # (C_in, units)
     weights = np.ascontiguousarray(kernel.T[:, None, None, :]).astype(np.int16)
-    scale = np.asarray(layer.channel_scale(), np.float64)
-    offset = np.asarray(layer.bias_vector(), np.float64)
-    return nodes.Conv(alphabet(entry["config"]["alphabet"]), weights, scale, offset)
+    scale = np.asarray(source.layer.channel_scale(), np.float64)
+    offset = np.asarray(source.layer.bias_vector(), np.float64)
+    return nodes.Conv(alphabet(source.config["alphabet"]), weights, scale, offset)
 
 
-def _read_add(entry: Json, layer: Any) -> nodes.Op:
-    del layer
-    if len(list(sources(entry))) != 2:
+def _read_add(source: Source) -> nodes.Op:
+    if len(source.inputs) != 2:
         raise UsageError(
-            "convert.unsupported", f"layer '{entry['name']}' adds more than two tensors.", "add two"
+            "convert.unsupported", f"layer '{source.name}' adds more than two tensors.", "add two"
         )
     return nodes.Add()
 
 
-def _read_pool(entry: Json, layer: Any) -> nodes.Op:
-    del layer
-    config = entry["config"]
+def _read_pool(source: Source) -> nodes.Op:
+    config = source.config
     return nodes.Pool(
         int(config["segment"]), int(config["segments"]), int(config.get("total_stride", 1))
     )
 
 
-def _values(variable: Any) -> nodes.Floats:
-    return np.asarray(variable.numpy(), np.float64)
-
-
-READERS: dict[str, Callable[[Json, Any], nodes.Op]] = {
+READERS: dict[str, Callable[[Source], nodes.Op]] = {
     "ActivityRegularization": _read_identity,
     "Add": _read_add,
     "BatchNormalization": _read_norm,

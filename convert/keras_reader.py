@@ -20,7 +20,7 @@ from typing import Any
 from shiftmcu.blob import Decision
 from shiftmcu.convert import fold
 from shiftmcu.convert.graph import Graph
-from shiftmcu.convert.keras_layers import Json, check_supported, read_layer, sources
+from shiftmcu.convert.keras_layers import Json, Source, check_supported, read_layer
 from shiftmcu.convert.nodes import Node, Nodes
 from shiftmcu.errors import ToolMissing, UsageError
 from shiftmcu.frontend import FRONTEND_ID
@@ -43,11 +43,9 @@ def load(path: str | Path, register: Callable[[], None] | None = None) -> Graph:
     check_supported(layers)
     if register is not None:
         register()
-    values = _load_layers(path)
+    kept = [entry for entry in layers if not _is_frames(entry)]
     nodes = tuple(
-        Node(entry["name"], tuple(sources(entry)), read_layer(entry, values[entry["name"]]))
-        for entry in layers
-        if not _is_frames(entry)
+        Node(source.name, source.inputs, read_layer(source)) for source in _load_layers(path, kept)
     )
     return fold.fold(_sorted(nodes), meaning)
 
@@ -116,7 +114,7 @@ def _layer_configs(path: Path, config: Json) -> list[Json]:
     return [{**entry, "name": entry["config"]["name"]} for entry in layers]
 
 
-def _load_layers(path: Path) -> dict[str, Any]:
+def _load_layers(path: Path, entries: list[Json]) -> list[Source]:
     try:
         import keras
     except ImportError as error:
@@ -134,7 +132,10 @@ def _load_layers(path: Path) -> dict[str, Any]:
             f"Keras cannot load '{path}': {reason}",
             "load it with the shiftmcu and Keras versions that saved it",
         ) from error
-    return {layer.name: layer for layer in model.layers}
+    return [
+        Source(entry, model.get_layer(entry["name"]), keras.ops.convert_to_numpy)
+        for entry in entries
+    ]
 
 
 def _is_frames(entry: Json) -> bool:

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from shiftmcu.blob import ConvLayer, PoolLayer, QuantGraph
 from shiftmcu.convert.graph import FloatConv, FloatPool, Graph
 from shiftmcu.errors import UsageError
+from shiftmcu.fixedpoint import OCTAVE
 
 INT32_LIMIT = 1 << 31
 MAX_MULT = 32767
 MAX_SHIFT = 31
 U_MAX = 255
-LOGIT_STEP_NATS = math.log(2.0) / 256.0  # logits are in 1/256 octave
+LOGIT_STEP_NATS = math.log(2.0) / OCTAVE  # logits are in 1/256 octave
 # The worst rounding of a scale that is accepted: relative, or in output steps over the full range.
 MAX_SCALE_ERROR = 2.0**-7
 MAX_STEP_ERROR = 0.5
