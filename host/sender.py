@@ -1,0 +1,126 @@
+"""What audio to send next: window, credit, and going back after a loss (docs/protocol.md).
+
+Offsets are bytes of sample data since START. Inside they are absolute and never wrap; the wire
+carries them modulo 2^32, so a stream may last longer than 37 hours.
+"""
+
+from __future__ import annotations
+
+from shiftmcu.host.protocol import MAX_PAYLOAD, SAMPLE_BYTES
+
+_MODULUS = 1 << 32
+_PREFERRED_BYTES = 640  # 20 ms: one hop
+_LEAST_BYTES = 256  # smaller packets would overrun a ring sized for `window` (protocol.md)
+
+
+class AudioSender:
+    """The outgoing half of one stream; pure bookkeeping, neither packets nor clocks."""
+
+    def __init__(self, *, exact: bool, window: int, max_payload: int = MAX_PAYLOAD) -> None:
+        self._exact = exact
+        self._max_bytes = (min(max_payload, MAX_PAYLOAD) - 4) & ~1
+        self._window = window
+        self._buffer = bytearray()  # starts at _base
+        self._base = 0
+        self._sent = 0
+        self._furthest = 0  # greatest _sent so far; _sent goes back in exact mode
+        self._accepted = 0
+        self._written_off = 0  # live: everything before this needs no credit any more
+        self._gap: tuple[int, int] | None = None  # last gap answered: (first byte, count)
+        self.finished = False
+        self.resent_bytes = 0
+
+    def append(self, data: bytes) -> None:
+        """Queue samples (s16le)."""
+        self._buffer += data
+
+    @property
+    def total_bytes(self) -> int:
+        """Everything queued so far, in bytes."""
+        return self._base + len(self._buffer)
+
+    @property
+    def unsent_bytes(self) -> int:
+        return self.total_bytes - self._sent
+
+    @property
+    def sent_bytes(self) -> int:
+        """The position on the wire: after everything sent and not taken back."""
+        return self._sent
+
+    @property
+    def accepted_bytes(self) -> int:
+        return self._accepted
+
+    @property
+    def outstanding_bytes(self) -> int:
+        """Sent, neither acknowledged nor written off."""
+        return max(0, self._sent - max(self._accepted, self._written_off))
+
+    def next_packet(self) -> tuple[int, bytes] | None:
+        """(first sample modulo 2^32, data) of the next AUDIO packet, or None: wait."""
+        size = min(self._chunk_bytes(), self.unsent_bytes)
+        complete = size == self._chunk_bytes() or (self.finished and size > 0)
+        if not complete or self.outstanding_bytes + size > self._window:
+            return None
+        start = self._sent - self._base
+        data = bytes(self._buffer[start : start + size])
+        first = (self._sent // SAMPLE_BYTES) % _MODULUS
+        self._sent += size
+        self.resent_bytes += max(0, min(self._furthest, self._sent) - (self._sent - size))
+        self._furthest = max(self._furthest, self._sent)
+        self._forget()
+        return first, data
+
+    def on_credit(self, accepted: int, window: int) -> bool:
+        """CREDIT: ``accepted`` bytes modulo 2^32. True when it acknowledges something new."""
+        self._window = window
+        step = (accepted - self._accepted) % _MODULUS
+        if step == 0 or step > self._furthest - self._accepted:
+            return False  # repeated, or older than what we know
+        self._accepted += step
+        self._sent = max(self._sent, self._accepted)
+        self._gap = None
+        self._forget()
+        return True
+
+    def on_gap(self, first_missing: int, count: int) -> bool:
+        """GAP in exact mode: go back. False when it tells nothing new.
+
+        Packets under way behind a lost one raise GAPs with the same first sample and a growing
+        count; a count that does not grow says that the repetition was lost as well.
+        """
+        step = (first_missing * SAMPLE_BYTES - self._accepted) % _MODULUS
+        if step > self._furthest - self._accepted:
+            return False
+        first = self._accepted + step
+        known = self._gap is not None and self._gap[0] == first and count > self._gap[1]
+        self._gap = (first, count)
+        if known:
+            return False
+        self._accepted = first
+        self._sent = first
+        self._forget()
+        return True
+
+    def on_silence(self, mark: int) -> None:
+        """What was sent before position ``mark`` and is not acknowledged now was lost."""
+        if self._accepted >= mark:
+            return
+        if self._exact:
+            self._sent = self._accepted
+            self._gap = None
+        else:
+            self._written_off = max(self._written_off, mark)
+
+    def _chunk_bytes(self) -> int:
+        half = (self._window // 2) & ~1
+        size = min(_PREFERRED_BYTES, max(half, _LEAST_BYTES), self._window & ~1, self._max_bytes)
+        return max(size, SAMPLE_BYTES)
+
+    def _forget(self) -> None:
+        """Drop the bytes that will never be sent (again)."""
+        keep_from = min(self._accepted, self._sent) if self._exact else self._sent
+        if keep_from > self._base:
+            del self._buffer[: keep_from - self._base]
+            self._base = keep_from
