@@ -1,0 +1,117 @@
+/* Written by `python -m shiftmcu.frontend --emit`; the numbers are frontend_tables.py's. */
+#include "frontend_tables.h"
+
+/* First half and middle of the periodic Hann window, Q15; [512 - n] is [n]. */
+const int16_t smcu_frontend_hann[257] = {
+    0, 1, 5, 11, 20, 31, 44, 60, 79, 100, 123, 149, 177, 208, 241, 277,
+    315, 355, 398, 443, 491, 541, 593, 648, 705, 765, 827, 891, 958, 1027, 1098, 1171,
+    1247, 1325, 1406, 1488, 1573, 1660, 1749, 1841, 1935, 2030, 2128, 2229, 2331, 2435, 2542, 2651,
+    2761, 2874, 2989, 3105, 3224, 3345, 3468, 3592, 3719, 3847, 3978, 4110, 4244, 4380, 4518, 4657,
+    4799, 4942, 5087, 5233, 5381, 5531, 5682, 5835, 5990, 6146, 6304, 6463, 6624, 6786, 6950, 7115,
+    7282, 7449, 7619, 7789, 7961, 8134, 8308, 8484, 8661, 8839, 9018, 9198, 9379, 9561, 9745, 9929,
+    10114, 10300, 10487, 10676, 10864, 11054, 11245, 11436, 11628, 11821, 12014, 12208, 12403, 12598, 12794, 12991,
+    13188, 13385, 13583, 13781, 13980, 14179, 14378, 14578, 14778, 14978, 15179, 15379, 15580, 15781, 15982, 16183,
+    16384, 16585, 16786, 16987, 17188, 17389, 17589, 17790, 17990, 18190, 18390, 18589, 18788, 18987, 19185, 19383,
+    19580, 19777, 19974, 20170, 20365, 20560, 20754, 20947, 21140, 21332, 21523, 21714, 21904, 22092, 22281, 22468,
+    22654, 22839, 23023, 23207, 23389, 23570, 23750, 23929, 24107, 24284, 24460, 24634, 24807, 24979, 25149, 25319,
+    25486, 25653, 25818, 25982, 26144, 26305, 26464, 26622, 26778, 26933, 27086, 27237, 27387, 27535, 27681, 27826,
+    27969, 28111, 28250, 28388, 28524, 28658, 28790, 28921, 29049, 29176, 29300, 29423, 29544, 29663, 29779, 29894,
+    30007, 30117, 30226, 30333, 30437, 30539, 30640, 30738, 30833, 30927, 31019, 31108, 31195, 31280, 31362, 31443,
+    31521, 31597, 31670, 31741, 31810, 31877, 31941, 32003, 32063, 32120, 32175, 32227, 32277, 32325, 32370, 32413,
+    32453, 32491, 32527, 32560, 32591, 32619, 32645, 32668, 32689, 32708, 32724, 32737, 32748, 32757, 32763, 32767,
+    32767,
+};
+
+/* cos | sin << 16 of 2 pi t / 512, Q14. */
+const uint32_t smcu_frontend_twiddle[SMCU_FRONTEND_TWIDDLES] = {
+    0x00004000u, 0x00c93fffu, 0x01923ffbu, 0x025b3ff5u, 0x03243fecu, 0x03ed3fe1u, 0x04b53fd4u, 0x057e3fc4u,
+    0x06463fb1u, 0x070e3f9cu, 0x07d63f85u, 0x089d3f6bu, 0x09643f4fu, 0x0a2b3f30u, 0x0af13f0fu, 0x0bb73eebu,
+    0x0c7c3ec5u, 0x0d413e9du, 0x0e063e72u, 0x0eca3e45u, 0x0f8d3e15u, 0x10503de3u, 0x11123dafu, 0x11d33d78u,
+    0x12943d3fu, 0x13543d03u, 0x14133cc5u, 0x14d23c85u, 0x15903c42u, 0x164c3bfdu, 0x17093bb6u, 0x17c43b6du,
+    0x187e3b21u, 0x19373ad3u, 0x19ef3a82u, 0x1aa73a30u, 0x1b5d39dbu, 0x1c123984u, 0x1cc6392bu, 0x1d7938cfu,
+    0x1e2b3871u, 0x1edc3812u, 0x1f8c37b0u, 0x203a374bu, 0x20e736e5u, 0x2193367du, 0x223d3612u, 0x22e735a5u,
+    0x238e3537u, 0x243534c6u, 0x24da3453u, 0x257e33dfu, 0x26203368u, 0x26c132efu, 0x27603274u, 0x27fe31f8u,
+    0x289a3179u, 0x293530f9u, 0x29ce3076u, 0x2a652ff2u, 0x2afb2f6cu, 0x2b8f2ee4u, 0x2c212e5au, 0x2cb22dcfu,
+    0x2d412d41u, 0x2dcf2cb2u, 0x2e5a2c21u, 0x2ee42b8fu, 0x2f6c2afbu, 0x2ff22a65u, 0x307629ceu, 0x30f92935u,
+    0x3179289au, 0x31f827feu, 0x32742760u, 0x32ef26c1u, 0x33682620u, 0x33df257eu, 0x345324dau, 0x34c62435u,
+    0x3537238eu, 0x35a522e7u, 0x3612223du, 0x367d2193u, 0x36e520e7u, 0x374b203au, 0x37b01f8cu, 0x38121edcu,
+    0x38711e2bu, 0x38cf1d79u, 0x392b1cc6u, 0x39841c12u, 0x39db1b5du, 0x3a301aa7u, 0x3a8219efu, 0x3ad31937u,
+    0x3b21187eu, 0x3b6d17c4u, 0x3bb61709u, 0x3bfd164cu, 0x3c421590u, 0x3c8514d2u, 0x3cc51413u, 0x3d031354u,
+    0x3d3f1294u, 0x3d7811d3u, 0x3daf1112u, 0x3de31050u, 0x3e150f8du, 0x3e450ecau, 0x3e720e06u, 0x3e9d0d41u,
+    0x3ec50c7cu, 0x3eeb0bb7u, 0x3f0f0af1u, 0x3f300a2bu, 0x3f4f0964u, 0x3f6b089du, 0x3f8507d6u, 0x3f9c070eu,
+    0x3fb10646u, 0x3fc4057eu, 0x3fd404b5u, 0x3fe103edu, 0x3fec0324u, 0x3ff5025bu, 0x3ffb0192u, 0x3fff00c9u,
+    0x40000000u, 0x3fffff37u, 0x3ffbfe6eu, 0x3ff5fda5u, 0x3fecfcdcu, 0x3fe1fc13u, 0x3fd4fb4bu, 0x3fc4fa82u,
+    0x3fb1f9bau, 0x3f9cf8f2u, 0x3f85f82au, 0x3f6bf763u, 0x3f4ff69cu, 0x3f30f5d5u, 0x3f0ff50fu, 0x3eebf449u,
+    0x3ec5f384u, 0x3e9df2bfu, 0x3e72f1fau, 0x3e45f136u, 0x3e15f073u, 0x3de3efb0u, 0x3dafeeeeu, 0x3d78ee2du,
+    0x3d3fed6cu, 0x3d03ecacu, 0x3cc5ebedu, 0x3c85eb2eu, 0x3c42ea70u, 0x3bfde9b4u, 0x3bb6e8f7u, 0x3b6de83cu,
+    0x3b21e782u, 0x3ad3e6c9u, 0x3a82e611u, 0x3a30e559u, 0x39dbe4a3u, 0x3984e3eeu, 0x392be33au, 0x38cfe287u,
+    0x3871e1d5u, 0x3812e124u, 0x37b0e074u, 0x374bdfc6u, 0x36e5df19u, 0x367dde6du, 0x3612ddc3u, 0x35a5dd19u,
+    0x3537dc72u, 0x34c6dbcbu, 0x3453db26u, 0x33dfda82u, 0x3368d9e0u, 0x32efd93fu, 0x3274d8a0u, 0x31f8d802u,
+    0x3179d766u, 0x30f9d6cbu, 0x3076d632u, 0x2ff2d59bu, 0x2f6cd505u, 0x2ee4d471u, 0x2e5ad3dfu, 0x2dcfd34eu,
+    0x2d41d2bfu, 0x2cb2d231u, 0x2c21d1a6u, 0x2b8fd11cu, 0x2afbd094u, 0x2a65d00eu, 0x29cecf8au, 0x2935cf07u,
+    0x289ace87u, 0x27fece08u, 0x2760cd8cu, 0x26c1cd11u, 0x2620cc98u, 0x257ecc21u, 0x24dacbadu, 0x2435cb3au,
+    0x238ecac9u, 0x22e7ca5bu, 0x223dc9eeu, 0x2193c983u, 0x20e7c91bu, 0x203ac8b5u, 0x1f8cc850u, 0x1edcc7eeu,
+    0x1e2bc78fu, 0x1d79c731u, 0x1cc6c6d5u, 0x1c12c67cu, 0x1b5dc625u, 0x1aa7c5d0u, 0x19efc57eu, 0x1937c52du,
+    0x187ec4dfu, 0x17c4c493u, 0x1709c44au, 0x164cc403u, 0x1590c3beu, 0x14d2c37bu, 0x1413c33bu, 0x1354c2fdu,
+    0x1294c2c1u, 0x11d3c288u, 0x1112c251u, 0x1050c21du, 0x0f8dc1ebu, 0x0ecac1bbu, 0x0e06c18eu, 0x0d41c163u,
+    0x0c7cc13bu, 0x0bb7c115u, 0x0af1c0f1u, 0x0a2bc0d0u, 0x0964c0b1u, 0x089dc095u, 0x07d6c07bu, 0x070ec064u,
+    0x0646c04fu, 0x057ec03cu, 0x04b5c02cu, 0x03edc01fu, 0x0324c014u, 0x025bc00bu, 0x0192c005u, 0x00c9c001u,
+    0x0000c000u, 0xff37c001u, 0xfe6ec005u, 0xfda5c00bu, 0xfcdcc014u, 0xfc13c01fu, 0xfb4bc02cu, 0xfa82c03cu,
+    0xf9bac04fu, 0xf8f2c064u, 0xf82ac07bu, 0xf763c095u, 0xf69cc0b1u, 0xf5d5c0d0u, 0xf50fc0f1u, 0xf449c115u,
+    0xf384c13bu, 0xf2bfc163u, 0xf1fac18eu, 0xf136c1bbu, 0xf073c1ebu, 0xefb0c21du, 0xeeeec251u, 0xee2dc288u,
+    0xed6cc2c1u, 0xecacc2fdu, 0xebedc33bu, 0xeb2ec37bu, 0xea70c3beu, 0xe9b4c403u, 0xe8f7c44au, 0xe83cc493u,
+    0xe782c4dfu, 0xe6c9c52du, 0xe611c57eu, 0xe559c5d0u, 0xe4a3c625u, 0xe3eec67cu, 0xe33ac6d5u, 0xe287c731u,
+    0xe1d5c78fu, 0xe124c7eeu, 0xe074c850u, 0xdfc6c8b5u, 0xdf19c91bu, 0xde6dc983u, 0xddc3c9eeu, 0xdd19ca5bu,
+    0xdc72cac9u, 0xdbcbcb3au, 0xdb26cbadu, 0xda82cc21u, 0xd9e0cc98u, 0xd93fcd11u, 0xd8a0cd8cu, 0xd802ce08u,
+    0xd766ce87u, 0xd6cbcf07u, 0xd632cf8au, 0xd59bd00eu, 0xd505d094u, 0xd471d11cu, 0xd3dfd1a6u, 0xd34ed231u,
+    0xd2bfd2bfu, 0xd231d34eu, 0xd1a6d3dfu, 0xd11cd471u, 0xd094d505u, 0xd00ed59bu, 0xcf8ad632u, 0xcf07d6cbu,
+    0xce87d766u, 0xce08d802u, 0xcd8cd8a0u, 0xcd11d93fu, 0xcc98d9e0u, 0xcc21da82u, 0xcbaddb26u, 0xcb3adbcbu,
+    0xcac9dc72u, 0xca5bdd19u, 0xc9eeddc3u, 0xc983de6du, 0xc91bdf19u, 0xc8b5dfc6u, 0xc850e074u, 0xc7eee124u,
+    0xc78fe1d5u, 0xc731e287u, 0xc6d5e33au, 0xc67ce3eeu, 0xc625e4a3u, 0xc5d0e559u, 0xc57ee611u, 0xc52de6c9u,
+    0xc4dfe782u, 0xc493e83cu, 0xc44ae8f7u, 0xc403e9b4u, 0xc3beea70u, 0xc37beb2eu, 0xc33bebedu, 0xc2fdecacu,
+    0xc2c1ed6cu, 0xc288ee2du, 0xc251eeeeu, 0xc21defb0u, 0xc1ebf073u, 0xc1bbf136u, 0xc18ef1fau, 0xc163f2bfu,
+    0xc13bf384u, 0xc115f449u, 0xc0f1f50fu, 0xc0d0f5d5u, 0xc0b1f69cu, 0xc095f763u, 0xc07bf82au, 0xc064f8f2u,
+    0xc04ff9bau, 0xc03cfa82u, 0xc02cfb4bu,
+};
+
+/* Weight of each used bin in its rising triangle, 1/256; falling: 256 - it. */
+const uint8_t smcu_frontend_mel_rise[SMCU_FRONTEND_MEL_USED] = {
+    9, 122, 235, 92, 204, 61, 174, 31, 144, 1, 113, 226, 83, 196, 53, 166,
+    23, 135, 248, 105, 218, 75, 188, 44, 157, 14, 127, 240, 97, 210, 64, 172,
+    22, 122, 222, 61, 154, 247, 78, 164, 250, 75, 155, 235, 55, 130, 205, 22,
+    91, 160, 230, 40, 104, 169, 233, 39, 99, 158, 218, 21, 76, 132, 188, 243,
+    40, 92, 143, 195, 247, 40, 88, 136, 184, 232, 22, 67, 112, 157, 201, 246,
+    32, 74, 115, 157, 198, 240, 24, 62, 101, 140, 178, 217, 255, 35, 71, 107,
+    143, 179, 215, 251, 29, 62, 95, 129, 162, 195, 229, 6, 37, 68, 99, 130,
+    161, 192, 223, 254, 27, 56, 84, 113, 142, 171, 200, 229, 1, 28, 55, 82,
+    109, 135, 162, 189, 216, 243, 12, 37, 62, 87, 112, 137, 162, 187, 212, 237,
+    5, 28, 51, 75, 98, 121, 144, 167, 190, 213, 237, 3, 25, 47, 68, 90,
+    111, 133, 154, 176, 197, 219, 240, 5, 25, 45, 65, 85, 105, 125, 145, 165,
+    185, 205, 225, 245, 9, 27, 46, 64, 83, 102, 120, 139, 157, 176, 195, 213,
+    232, 250, 12, 29, 47, 64, 81, 98, 116, 133, 150, 168, 185, 202, 219, 237,
+    254, 14, 30, 46, 62, 78, 95, 111, 127, 143, 159, 175, 191, 207, 223, 239,
+    255, 14, 29, 44, 59, 74, 89, 104, 119, 134, 149, 163, 178, 193, 208, 223,
+    238, 253,
+};
+
+/* Number of bins between mel edge i and i + 1. */
+const uint8_t smcu_frontend_mel_count[SMCU_FRONTEND_SEGMENTS] = {
+    3, 2, 2, 2, 3, 2, 2, 3, 2, 2, 2, 3, 2, 2, 3, 3,
+    3, 3, 3, 4, 4, 4, 5, 5, 5, 6, 6, 7, 7, 7, 9, 8,
+    10, 10, 11, 12, 13, 14, 15, 16, 17,
+};
+
+/* 256 log2(1 + (f + 0.5) / 64). */
+const uint8_t smcu_frontend_log[64] = {
+    3, 9, 14, 20, 25, 30, 36, 41, 46, 51, 56, 61, 66, 71, 75, 80,
+    85, 89, 94, 98, 103, 107, 111, 116, 120, 124, 128, 132, 136, 140, 144, 148,
+    152, 155, 159, 163, 167, 170, 174, 178, 181, 185, 188, 192, 195, 198, 202, 205,
+    208, 212, 215, 218, 221, 224, 228, 231, 234, 237, 240, 243, 246, 249, 252, 255,
+};
+
+/* Area normalisation of each band, 1/256 octaves. */
+const int16_t smcu_frontend_area[40] = {
+    474, 474, 474, 474, 474, 474, 474, 474, 474, 474, 474, 474, 466, 443, 416, 389,
+    362, 335, 308, 281, 254, 226, 199, 172, 145, 118, 91, 64, 37, 10, -17, -44,
+    -71, -98, -125, -152, -179, -206, -233, -260,
+};
