@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from shiftmcu.errors import UsageError
 from shiftmcu.train.augment import SpecRecipe, spec_augment
 from shiftmcu.train.datasets import NONE, Clip
 from shiftmcu.train.features import FeatureSet, Source
-
-from shiftmcu.errors import UsageError
 
 __all__ = [
     "BatchOptions",
@@ -83,9 +83,16 @@ class Mixture:
 
     variants: int = 4
     truncated: float = 0.15  # per command clip
-    keep: tuple[float, float] = (0.2, 0.6)  # share of the speech a truncated command keeps
     noise: float = 0.04
     silence: float = 0.01
+
+    def keep(self, task: Task) -> tuple[float, float]:
+        """Share of the speech that a truncated command keeps.
+
+        The beginning of a long command may itself be one ("heat up" of "heat up the kitchen"), so
+        with several slots less remains.
+        """
+        return (0.2, 0.6) if len(task.slots) == 1 else (0.15, 0.35)
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,7 @@ def training_sources(
 
     def add(path: str, kind: str, target: tuple[int, ...]) -> None:
         seed_of = seed * 1_000_003 + len(sources)
-        sources.append(Source(path, kind, seed_of, mix.variants, mix.keep))
+        sources.append(Source(path, kind, seed_of, mix.variants, mix.keep(task)))
         classes.append(target)
 
     for clip in commands:

@@ -7,6 +7,7 @@ statistics are estimated again. The best epoch is chosen on the validation split
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -18,11 +19,11 @@ import keras
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
-from shiftmcu.train.examples import BatchOptions, Examples, Task, epoch_order, make_batch
-from shiftmcu.train.layers import QuantizedReLU, frozen_shifts
-from shiftmcu.train.record import write_text
 
 from shiftmcu.errors import CheckFailed, UsageError
+from shiftmcu.train.examples import BatchOptions, Examples, Task, epoch_order, make_batch
+from shiftmcu.train.layers import QuantizedReLU, frozen_shifts
+from shiftmcu.train.record import write_bytes, write_text
 
 __all__ = [
     "Epoch",
@@ -205,13 +206,20 @@ class _Run:
         # A resumed run may repeat its last epoch.
         self.epochs = [*(e for e in self.epochs if e.epoch < row.epoch), row]
         if all(row.rank >= e.rank for e in self.epochs):
-            self.model.save_weights(self.best_weights)
+            self._save_weights()
         write_text(self.folder / "epochs.json", json.dumps([asdict(e) for e in self.epochs]))
         self.report(row)
 
-    @property
-    def best_weights(self) -> Path:
-        return self.folder / "best.weights.h5"
+    def _save_weights(self) -> None:
+        values = {v.path: np.asarray(ops.convert_to_numpy(v)) for v in self.model.variables}
+        stream = io.BytesIO()
+        np.savez(stream, **values)
+        write_bytes(self.folder / "best.npz", stream.getvalue())
+
+    def restore_best(self) -> None:
+        with np.load(self.folder / "best.npz") as saved:
+            for variable in self.model.variables:
+                variable.assign(saved[variable.path])
 
     def load(self) -> None:
         path = self.folder / "epochs.json"
@@ -243,7 +251,7 @@ def fit(
         _phase(run, train, free, options.epochs, 0.1 * options.lr, folder / "frozen")
         estimate_statistics(model, train, task, hop_frames, options)
         run.finish_epoch(options.epochs, run.epochs[-1].loss, 0.0)
-    model.load_weights(run.best_weights)
+    run.restore_best()
     return FitResult(run.epochs, max(run.epochs, key=lambda e: (e.rank, e.epoch)))
 
 

@@ -13,6 +13,10 @@ from typing import Any
 
 import keras
 import numpy as np
+
+from shiftmcu.errors import UsageError
+from shiftmcu.frontend import BINS
+from shiftmcu.po2 import alphabet
 from shiftmcu.train.layers import (
     Po2BatchNormalization,
     QuantizedReLU,
@@ -22,11 +26,17 @@ from shiftmcu.train.layers import (
 )
 from shiftmcu.train.quantizers import alphabet_for
 
-from shiftmcu.errors import UsageError
-from shiftmcu.frontend import BINS
-from shiftmcu.po2 import alphabet
-
-__all__ = ["COMMAND", "NETWORKS", "LayerRow", "build", "format_table", "layer_table", "tiny"]
+__all__ = [
+    "COMMAND",
+    "NETWORKS",
+    "LayerRow",
+    "build",
+    "context_frames",
+    "format_table",
+    "hop_frames",
+    "layer_table",
+    "tiny",
+]
 
 Tensor = Any
 
@@ -125,6 +135,26 @@ def build(network: str, slots: Mapping[str, Sequence[str]], **options: Any) -> k
             "train.option", f"network {network!r} has no option {unknown[0]!r}.", "remove it"
         )
     return NETWORKS[network](slots, **options)
+
+
+def hop_frames(model: keras.Model) -> int:
+    """Frames per decision: total stride times positions per segment."""
+    pool = model.get_layer("pool")
+    return int(pool.total_stride * pool.segment)
+
+
+def context_frames(model: keras.Model) -> int:
+    """How many frames before the end can reach the final decision: window and receptive field.
+
+    Exact for a chain of convolutions with 1-tap shortcuts, an upper bound otherwise.
+    """
+    pool = model.get_layer("pool")
+    reach = 1.0
+    for layer in model.layers:
+        if isinstance(layer, ShiftConv1D):
+            stride_before = 50.0 / (_positions_per_second(model, layer) * layer.strides)
+            reach += (layer.kernel_size - 1) * stride_before
+    return int(pool.total_stride * pool.segment * pool.segments + reach)
 
 
 @dataclass(frozen=True)

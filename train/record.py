@@ -20,6 +20,7 @@ __all__ = [
     "read_model_info",
     "save_model",
     "versions",
+    "write_bytes",
     "write_curves",
     "write_json",
     "write_text",

@@ -1,0 +1,171 @@
+"""``shiftmcu train``: arguments, progress on stderr, and the record as the JSON document."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shiftmcu.errors import ToolMissing
+
+if TYPE_CHECKING:
+    from shiftmcu.train.fit import Epoch
+    from shiftmcu.train.training import Plan
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``shiftmcu train``."""
+    _add_data_arguments(parser.add_argument_group("data"))
+    net = parser.add_argument_group("network")
+    net.add_argument("--network", default="tiny", help="topology (default: %(default)s)")
+    net.add_argument("--method", default="s3", help="s3 or denseshift (default: %(default)s)")
+    net.add_argument("--bits", type=int, default=3, help="bits per weight (default: %(default)s)")
+    net.add_argument("--channels", type=_integers, help="channels of stem and blocks: 16,24,32,48")
+    net.add_argument("--kernel", type=int, help="taps of the block convolutions (9)")
+    net.add_argument("--segments", type=int, help="pooling window, in segments (24)")
+    net.add_argument("--segment", type=int, help="positions per segment, a power of two (1)")
+    net.add_argument("--dropout", type=float, help="before the heads (0.3)")
+    net.add_argument("--po2-scales", action="store_true", help="every scale a power of two")
+    net.add_argument("--init", type=Path, metavar="MODEL.keras", help="start from its back bone")
+    _add_fit_arguments(parser.add_argument_group("fitting"))
+    parser.add_argument("--out", type=Path, required=True, help="the run's folder")
+    parser.add_argument("--name", help="name of the model (default: the folder's)")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+
+
+def _add_data_arguments(data: argparse._ArgumentGroup) -> None:
+    data.add_argument("--data", required=True, metavar="SPEC", help="csv:, folder: or fsc: PATH")
+    data.add_argument("--valid", default="", metavar="SPEC", help="instead of split=valid")
+    data.add_argument(
+        "--reject", action="append", default=[], metavar="SPEC", help="speech that is no command"
+    )
+    data.add_argument(
+        "--noise", action="append", default=[], metavar="SPEC|DIR", help="background noise"
+    )
+    data.add_argument("--variants", type=int, default=4, help="renderings per clip (%(default)s)")
+    data.add_argument(
+        "--truncated", type=float, default=0.15, help="cut commands as rejects, per command clip"
+    )
+    data.add_argument("--flush-frames", type=int, default=24, help="silence after a clip, 20 ms")
+
+
+def _add_fit_arguments(fit: argparse._ArgumentGroup) -> None:
+    fit.add_argument("--epochs", type=int, default=60, help="(default: %(default)s)")
+    fit.add_argument("--batch", type=int, default=64, help="(default: %(default)s)")
+    fit.add_argument("--lr", type=float, default=5e-3, help="(default: %(default)s)")
+    fit.add_argument("--optimizer", default="adam", help="adam or sgd (default: %(default)s)")
+    fit.add_argument("--weight-decay", type=float, default=1e-4, help="(default: %(default)s)")
+    fit.add_argument("--smoothing", type=float, default=0.05, help="of labels (%(default)s)")
+    fit.add_argument("--mixup", type=float, default=0.0, help="Beta parameter, 0 = off")
+    fit.add_argument("--command-weight", type=float, default=0.5, help="of the command head's loss")
+    fit.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    fit.add_argument("--seeds", type=int, default=1, help="how many, from --seed on")
+
+
+def _integers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Train; the returned record is what ``run.json`` holds."""
+    try:
+        from shiftmcu.train.training import Reporter, train
+    except ImportError as error:
+        raise ToolMissing(
+            "tool.keras", f"training needs Keras ({error}).", "pip install 'shiftmcu[train]'"
+        ) from error
+    with _Progress() as progress:
+        record = train(_plan(args), Reporter(progress.note, progress.rendered, progress.epoch))
+    best = record["runs"][0]["best"] if len(record["runs"]) == 1 else None
+    if best is not None:
+        progress.note(f"best      epoch {best['epoch']}: {100 * best['accuracy']:.2f} % right")
+    progress.note(f"wrote     {record['model']}")
+    progress.note(f"next      shiftmcu convert {record['model']} -o {args.out}/converted")
+    return record
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    from shiftmcu.train.decide import DecisionRule
+    from shiftmcu.train.examples import BatchOptions, Mixture
+    from shiftmcu.train.fit import FitOptions
+    from shiftmcu.train.training import Plan
+
+    network = {"method": args.method, "bits": args.bits, "po2_scales": args.po2_scales}
+    for name in ("channels", "kernel", "segments", "segment", "dropout"):
+        if getattr(args, name) is not None:
+            network[name] = getattr(args, name)
+    return Plan(
+        data=args.data,
+        valid=args.valid,
+        rejects=tuple(args.reject),
+        noises=tuple(args.noise),
+        out=args.out,
+        name=args.name or args.out.name,
+        network=args.network,
+        network_options=network,
+        init=args.init,
+        mix=Mixture(variants=args.variants, truncated=args.truncated),
+        rule=DecisionRule(flush_frames=args.flush_frames),
+        fit=FitOptions(
+            epochs=args.epochs,
+            batch=args.batch,
+            lr=args.lr,
+            optimizer=args.optimizer,
+            weight_decay=args.weight_decay,
+            command_weight=args.command_weight,
+            seed=args.seed,
+            batches=BatchOptions(smoothing=args.smoothing, mixup=args.mixup),
+        ),
+        seeds=args.seeds,
+        resume=args.resume,
+        command_line=tuple(sys.argv),
+    )
+
+
+@dataclass
+class _Progress:
+    """Bars on a terminal, plain lines elsewhere; everything on stderr."""
+
+    started: float = field(default_factory=time.monotonic)
+
+    def __enter__(self) -> _Progress:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import TimeRemainingColumn as Remaining
+
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
+        self.bars = Progress(*columns, console=self.console, transient=True)
+        self.bars.start()
+        self.tasks: dict[str, Any] = {}
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.bars.stop()
+
+    def note(self, text: str) -> None:
+        self.console.print(text, markup=False)
+
+    def rendered(self, what: str, done: int, total: int) -> None:
+        self._advance(what, done, total)
+        if done == total:
+            self.note(f"rendered  {what}: {total} sources")
+            self.started = time.monotonic()
+
+    def epoch(self, epoch: Epoch, of: int) -> None:
+        self._advance("epochs", epoch.epoch, of)
+        self.note(
+            f"epoch {epoch.epoch:>3}/{of}  loss {epoch.loss:.3f}  valid {epoch.valid_loss:.3f}  "
+            f"right {100 * epoch.accuracy:.2f} %  command {100 * epoch.command:.2f} %  "
+            f"{epoch.seconds:.1f} s"
+        )
+
+    def _advance(self, what: str, done: int, total: int) -> None:
+        if what not in self.tasks:
+            self.tasks[what] = self.bars.add_task(what, total=total)
+        self.bars.update(self.tasks[what], completed=done, total=total)
