@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from shiftmcu.errors import LinkError, ShiftMcuError
 
-REQUIRED_KEYS = ("board", "tick_unit", "model_sha256", "abi", "frontend_id", "end")
+REQUIRED_KEYS = ("board", "tick_unit", "model_sha256", "abi", "frontend_id")
 
 
 @dataclass(frozen=True)
@@ -52,21 +52,27 @@ class BoardInfo:
         return self["tick_unit"]
 
 
-def parse_info(text: str) -> BoardInfo | None:
-    """The info in all INFO text received so far; None while something is missing.
+def parse_info(text: str, *, complete: bool) -> BoardInfo | None:
+    """The info in all INFO text received so far; None until the line ``end=1``.
 
-    Raises ``LinkError`` ``link.info`` when a number cannot be read.
+    ``complete``: no packet was lost, so a missing key will not come. Raises ``LinkError``
+    ``link.info`` for a missing key or a number that cannot be read.
     """
     lines = (line.strip("\r") for line in text.split("\n"))
     values = dict(line.split("=", 1) for line in lines if "=" in line)
-    if any(key not in values for key in REQUIRED_KEYS):
+    missing = [key for key in REQUIRED_KEYS if key not in values]
+    if "end" not in values or (missing and not complete):
         return None
     info = BoardInfo(values)
     try:
+        if missing:
+            raise ValueError(f"it lacks {', '.join(missing)}")
         _ = info.abi, info.frontend_id
     except ValueError as error:
         raise LinkError(
-            "link.info", f"The board's INFO cannot be read: {error}.", "flash the board again"
+            "link.info",
+            f"The board's INFO cannot be used: {error}.",
+            "shiftmcu flash --board B (its firmware or its model is damaged or foreign)",
         ) from error
     return info
 

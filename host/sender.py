@@ -114,8 +114,8 @@ class AudioSender:
             self._written_off = max(self._written_off, mark)
 
     def _chunk_bytes(self) -> int:
-        half = (self._window // 2) & ~1
-        size = min(_PREFERRED_BYTES, max(half, _LEAST_BYTES), self._window & ~1, self._max_bytes)
+        third = (self._window // 3) & ~1  # so that a loss shows soon, by the packets behind it
+        size = min(_PREFERRED_BYTES, max(third, _LEAST_BYTES), self._window & ~1, self._max_bytes)
         return max(size, SAMPLE_BYTES)
 
     def _forget(self) -> None:

@@ -142,7 +142,6 @@ class Session:
             return [self._fail(self._silence())]
         self._tries += 1
         if self._request is not None:
-            self._info_text = ""
             self._send(self._request)
         elif self._sender is not None:
             mark = self._ping[1] if self._ping else self._sender.sent_bytes
@@ -208,7 +207,8 @@ class Session:
         if self.state is not State.ASKING:
             return []
         self._info_text += message.text + "\n"
-        info = parse_info(self._info_text)
+        complete = self.counters.lost_packets == 0
+        info = parse_info(self._info_text, complete=complete)
         if info is None:
             return []
         assert self.hello is not None
@@ -248,9 +248,7 @@ class Session:
     def _on_gap(self, message: p.Gap) -> list[SessionEvent]:
         assert self._sender is not None
         self.counters.gaps += 1
-        if self._mode == p.MODE_EXACT and self._sender.on_gap(
-            message.first_missing, message.count
-        ):
+        if self._mode == p.MODE_EXACT and self._sender.on_gap(message.first_missing, message.count):
             self._answered(State.STREAMING)
             self._stalled()
         return [message]

@@ -1,0 +1,121 @@
+"""A line that damages packets, and a fake board behind a TCP socket (tests, fault injection).
+
+with FakeDevice(FakeBoard(info), to_board=FaultyLine(0.04)) as fake:
+    connect(fake.url)
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from shiftmcu.host.fake_device import FakeBoard
+
+BOOT_TEXT = b"rst:0x1 (POWERON_RESET),boot:0x13\r\nentry 0x400805f0\r\n"
+_POLL_S = 0.05
+
+
+@dataclass
+class FaultyLine:
+    """Damages a share ``rate`` of the packets that pass; the same seed, the same damage."""
+
+    rate: float
+    seed: int = 0
+    packets: int = 0
+    damage: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+        self._rest = b""
+
+    def carry(self, data: bytes) -> bytes:
+        """What arrives of ``data``. Whole packets are damaged; a rest waits for its end."""
+        *packets, self._rest = (self._rest + data).split(b"\x00")
+        return b"".join(self._one(packet + b"\x00") for packet in packets)
+
+    def _one(self, packet: bytes) -> bytes:
+        self.packets += 1
+        if self._random.random() >= self.rate:
+            return packet
+        kind = self._random.choice(("flip", "drop", "double", "truncate", "text"))
+        self.damage[kind] += 1
+        match kind:
+            case "drop":
+                return b""
+            case "double":
+                return packet + packet
+            case "truncate":
+                return packet[: self._random.randrange(len(packet))]
+            case "text":
+                cut = self._random.randrange(len(packet))
+                return packet[:cut] + BOOT_TEXT + packet[cut:]
+        flipped = bytearray(packet)
+        for _ in range(self._random.randint(1, 3)):
+            flipped[self._random.randrange(len(flipped))] ^= 1 << self._random.randrange(8)
+        return bytes(flipped)
+
+
+class FakeDevice:
+    """A ``FakeBoard`` behind a listening socket, served by a thread; one host at a time."""
+
+    def __init__(
+        self,
+        board: FakeBoard,
+        *,
+        to_board: FaultyLine | None = None,
+        to_host: FaultyLine | None = None,
+    ) -> None:
+        self.board = board
+        self._to_board = to_board or FaultyLine(0.0)
+        self._to_host = to_host or FaultyLine(0.0)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(_POLL_S)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="fake device", daemon=True)
+        self.url = f"socket://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the thread and the socket; whoever is connected sees the port vanish."""
+        self._stop.set()
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while not self._stop.is_set():
+            try:
+                client, _ = self._listener.accept()
+            except TimeoutError:
+                continue
+            with client:
+                client.settimeout(_POLL_S)
+                self._talk(client)
+
+    def _talk(self, client: socket.socket) -> None:
+        while not self._stop.is_set() and not self.board.gone:
+            try:
+                data = client.recv(65536)
+                if not data:
+                    return
+                answer = self.board.receive(self._to_board.carry(data))
+                client.sendall(self._to_host.carry(answer))
+            except TimeoutError:
+                continue
+            except OSError:
+                return  # the host hung up
