@@ -115,7 +115,7 @@ class _State:
         if self._smooth is None:
             self._smooth = logits
         else:
-            step = np.asarray(rshift(logits - self._smooth, np.int64(rule.smooth_shift)))
+            step = rshift(logits - self._smooth, rule.smooth_shift)
             self._smooth = self._smooth + step
         best = candidate(self._graph, self._smooth)
         qualifies = best.score >= rule.threshold and best.margin >= rule.min_margin

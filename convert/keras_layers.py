@@ -115,8 +115,7 @@ def sources(entry: Json) -> Iterator[str]:
 
 
 def _read_input(source: Source) -> nodes.Op:
-    shape = source.config.get("batch_shape") or source.config.get("shape")
-    return nodes.Input(int(shape[-1]))
+    return nodes.Input(int(source.config["batch_shape"][-1]))
 
 
 def _read_identity(_: Source) -> nodes.Op:

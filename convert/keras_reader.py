@@ -15,7 +15,6 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from shiftmcu.blob import Decision
 from shiftmcu.convert import fold
@@ -140,7 +139,7 @@ def _load_layers(path: Path, entries: list[Json]) -> list[Source]:
 
 def _is_frames(entry: Json) -> bool:
     """The second input tells training where a padded clip ends; streams have no such thing."""
-    return entry["class_name"] == "InputLayer" and entry["name"] == "frames"
+    return bool(entry["class_name"] == "InputLayer" and entry["name"] == "frames")
 
 
 def _sorted(nodes: Nodes) -> Nodes:

@@ -130,10 +130,11 @@ def _convolution(
         total += (residual.astype(np.int64) + ZERO_POINT) * layer.residual_mult.astype(np.int64)
     shift = layer.shift.astype(np.int64)
     _int32(total + (np.int64(1) << (shift - 1)), layer.name)
-    value = np.asarray(rshift(total, shift))
+    value = rshift(total, shift)
     if layer.is_logits:
         return value.astype(np.int32)
-    return (np.clip(value, 0, 255) - ZERO_POINT).astype(np.int8)
+    activation: NDArray[np.int8] = (np.clip(value, 0, 255) - ZERO_POINT).astype(np.int8)
+    return activation
 
 
 def _pool(layer: PoolLayer, source: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -141,7 +142,7 @@ def _pool(layer: PoolLayer, source: NDArray[np.int8]) -> NDArray[np.int8]:
     u = source.astype(np.int64) + ZERO_POINT
     decisions = len(u) // layer.segment
     in_segments = u[: decisions * layer.segment].reshape(decisions, layer.segment, layer.channels)
-    means = np.asarray(rshift(in_segments.sum(axis=1), layer.segment.bit_length() - 1))
+    means = rshift(in_segments.sum(axis=1), layer.segment.bit_length() - 1)
     ring = np.concatenate([np.zeros((layer.segments, layer.channels), np.int64), means])
     windows = np.lib.stride_tricks.sliding_window_view(ring, layer.segments, axis=0)[1:]
     mean = (windows.sum(axis=2) * _reciprocal_q16(layer.segments) + 32768) >> 16
