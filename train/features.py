@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from shiftmcu.native import frontend_features
-from shiftmcu.train.augment import Recipe, coloured_noise, to_peak, truncate, variant
 
 from shiftmcu.audio import read_audio
 from shiftmcu.errors import UsageError
 from shiftmcu.frontend import FRONTEND_ID, HOP_SAMPLES, WINDOW_SAMPLES, frames_in
+from shiftmcu.native import frontend_features
+from shiftmcu.train.augment import Recipe, coloured_noise, to_peak, truncate, variant
 
 __all__ = ["KINDS", "FeatureSet", "Framing", "Source", "cache_folder", "featurize", "render"]
 

@@ -14,9 +14,9 @@ import keras
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
-from shiftmcu.train.quantizers import Quantizer, quantizer
 
 from shiftmcu.po2 import alphabet
+from shiftmcu.train.quantizers import Quantizer, quantizer
 
 __all__ = [
     "Po2BatchNormalization",

@@ -1,0 +1,43 @@
+"""The float network of a converted model, on the same features: what do the integers cost?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from shiftmcu.blob import QuantGraph
+from shiftmcu.errors import UsageError
+from shiftmcu.train import layers, networks
+from shiftmcu.train.datasets import Clip
+from shiftmcu.train.evaluate import task_of
+from shiftmcu.train.examples import Examples, clean_sources
+from shiftmcu.train.features import Framing, render
+from shiftmcu.train.fit import predict
+
+__all__ = ["float_right"]
+
+# Importing the layers registers them with Keras, so the model can be read.
+_REGISTERED = layers.__all__
+
+
+def float_right(path: Path, graph: QuantGraph, clips: Sequence[Clip]) -> list[bool]:
+    """For each command clip: does the Keras network choose the right tuple?"""
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            "train.model", f"{path} cannot be read as a Keras model ({error}).", "check the path"
+        ) from error
+    task = task_of(graph)
+    sources, classes = clean_sources(clips, task)
+    context = networks.context_frames(model)
+    hop = graph.hop_frames
+    framing = Framing(hop, graph.decision.flush_frames, -(-context // hop) * hop)
+    examples = Examples(render(sources, framing), classes)
+    logits = predict(model, examples, hop)
+    named = {name.removeprefix("head_"): value for name, value in logits.items()}
+    right = (task.forced(named) == classes[examples.features.source]).all(axis=1)
+    return [bool(r) for r in np.asarray(right)]
