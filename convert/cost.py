@@ -22,6 +22,7 @@ POOL_PER_VALUE = 4.0
 
 TIME_LANES = "time-lanes"  # a word carries two positions
 CHANNEL_LANES = "channel-lanes"  # a word carries two output channels
+WIDE = "wide"  # 4-bit alphabets: no lanes
 POOL = "pool"
 
 
@@ -60,5 +61,15 @@ def layer_cost(graph: QuantGraph, layer: ConvLayer | PoolLayer, rows_per_block: 
         + rows_per_block * ADD_PER_LANE_PAIR * weights / 2
         + rows_per_block * per_output * outputs
     )
-    kernel = TIME_LANES if rows_per_block >= 2 else CHANNEL_LANES
-    return Cost(kernel, round(weights * rows_per_block * rate), round(per_block * rate))
+    return Cost(
+        kernel_of(layer, rows_per_block),
+        round(weights * rows_per_block * rate),
+        round(per_block * rate),
+    )
+
+
+def kernel_of(layer: ConvLayer, rows_per_block: float) -> str:
+    """The kernel that conv.c chooses."""
+    if layer.alphabet.bits == 4:
+        return WIDE
+    return TIME_LANES if rows_per_block >= 2 else CHANNEL_LANES

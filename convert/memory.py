@@ -25,33 +25,81 @@ RESERVED_RAM_BYTES = 4096
 FIRMWARE_FLASH_BYTES = 49152
 
 
+# Of net.c.
+RECORD_BYTES = 12
+FRONTEND_SCRATCH_BYTES = 1024
+
+
 @dataclass(frozen=True)
 class Arena:
-    """Bytes of the arena: ``tensors[i]`` for tensor i (a head's int32 logits, a pool's ring and
-    output), ``offsets[i]`` where it starts, ``scratch`` shared by kernels and frontend."""
+    """Bytes of the arena, laid out as firmware/lib/shiftmcu/net.h says.
 
+    ``tensors[i]``: what tensor ``i`` takes: its line buffer, for the pool also its ring and sums,
+    for a head its int32 logits. ``offsets[i]``: where its line buffer (or logits) starts.
+    ``records``: the runtime's table of tensors. ``scratch``: shared by kernels and frontend.
+    """
+
+    records: int
     tensors: tuple[int, ...]
     offsets: tuple[int, ...]
     scratch: int
-    total: int
+
+    @property
+    def total(self) -> int:
+        return self.records + sum(self.tensors) + self.scratch
 
 
 def arena(graph: QuantGraph) -> Arena:
-    """The layout of ``smcu_net_init`` for ``graph``."""
-    rows = rows_per_block(graph)
-    tensors = [(history_rows(graph, 0) + round(rows[0])) * graph.bins]
+    """The layout that ``smcu_net_init`` makes for ``graph``."""
+    shapes, pool = tensor_shapes(graph), graph.pool
+    records = RECORD_BYTES * len(shapes)
+    ring = _rounded(pool.segments * pool.channels)
+    sums = 4 * pool.channels if pool.segment > 1 else 0
+    logits = _logit_offsets(graph, records)
+    at = records + 4 * graph.n_logits + ring + sums
+    sizes, offsets = [], []
+    for i, shape in enumerate(shapes):
+        layer = graph.layers[i - 1] if i > 0 else None
+        rows = 1 if shape.pooled else graph.total_stride // shape.stride
+        buffer = _rounded((history_rows(graph, i) + rows) * shape.channels)
+        if isinstance(layer, ConvLayer) and layer.is_logits:
+            sizes.append(4 * layer.channels)
+            offsets.append(logits[i - 1])
+            continue
+        sizes.append(buffer + ring + sums if isinstance(layer, PoolLayer) else buffer)
+        offsets.append(at)
+        at += buffer
+    return Arena(records, tuple(sizes), tuple(offsets), _scratch_bytes(graph))
+
+
+def _logit_offsets(graph: QuantGraph, at: int) -> dict[int, int]:
+    """Layer index -> offset of its logits; heads lie in the model's order."""
+    offsets = {}
+    for head in graph.heads:
+        offsets[head.layer] = at
+        at += 4 * len(head.labels)
+    return offsets
+
+
+def _scratch_bytes(graph: QuantGraph) -> int:
+    """The largest need of any layer, and of the frontend (``smcu_conv_scratch_words``)."""
+    needs = [FRONTEND_SCRATCH_BYTES]
+    shapes = tensor_shapes(graph)
     for i, layer in enumerate(graph.layers):
-        if isinstance(layer, PoolLayer):
-            tensors.append((layer.segments + 2 + 4) * layer.channels)
-        elif layer.is_logits:
-            tensors.append(4 * layer.channels)
+        if isinstance(layer, PoolLayer) or layer.alphabet.bits == 4:
+            continue  # no lanes: the weights are too large for 16-bit sums
+        positions = 1 if shapes[i + 1].pooled else graph.total_stride // shapes[i + 1].stride
+        if positions == 1:
+            words = 1 << 2 * layer.alphabet.bits
         else:
-            tensors.append(
-                (history_rows(graph, i + 1) + max(1, round(rows[i + 1]))) * layer.channels
-            )
-    sizes = tuple(size + -size % 4 for size in tensors)
-    offsets = tuple(sum(sizes[:i]) for i in range(len(sizes)))
-    return Arena(sizes, offsets, 1024, sum(sizes) + 1024)
+            half = (positions + 1) // 2
+            words = (layer.kernel_t + (half - 1) * layer.stride_t) * layer.in_channels
+        needs.append(4 * words)
+    return max(needs)
+
+
+def _rounded(n_bytes: int) -> int:
+    return n_bytes + -n_bytes % 4
 
 
 def history_rows(graph: QuantGraph, tensor: int) -> int:

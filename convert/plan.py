@@ -49,8 +49,7 @@ class Plan:
     """Layers in order of execution, and the whole firmware's budget.
 
     ``ram``, ``flash``: (item, bytes); RAM items are symbols of the firmware. ``ram_have`` and
-    ``flash_have``: the board's bytes, None without a board. ``stem`` is what the arena holds
-    besides the layers: the features' buffer and the shared scratch.
+    ``flash_have``: the board's bytes, None without a board.
     """
 
     model: str

@@ -61,6 +61,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "ram": dict(plan.ram),
         "flash": dict(plan.flash),
         "arena": {
+            "records_bytes": plan.arena.records,
             "features_bytes": plan.arena.tensors[0],
             "layers_bytes": sum(plan.arena.tensors[1:]),
             "scratch_bytes": plan.arena.scratch,
@@ -119,8 +120,8 @@ def _budget(plan: Plan) -> list[str]:
     return [
         f"RAM    {plan.ram_bytes} B = {ram}; and {RESERVED_RAM_BYTES} B reserved"
         + _have(plan.ram_needed, plan.ram_have, plan.board),
-        f"arena  {arena.total} B = features {arena.tensors[0]}, layers {sum(arena.tensors[1:])}, "
-        f"scratch {arena.scratch}",
+        f"arena  {arena.total} B = records {arena.records}, features {arena.tensors[0]}, "
+        f"layers {sum(arena.tensors[1:])}, scratch {arena.scratch}",
         f"flash  {plan.flash_bytes} B = {flash}"
         + _have(plan.flash_bytes, plan.flash_have, plan.board),
         f"cost   {sum(x.instructions for x in plan.layers) + plan.frontend_instructions} "
