@@ -1,0 +1,76 @@
+/* The C sides of frontend and packets as filters, for tests under the sanitizers.
+ *
+ *     pipe features CHUNK...   int16 samples -> int8 features; fed in chunks of these sizes, cyclically
+ *     pipe packets             bytes of a link -> its packets, encoded again, then errors as u32
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "frame.h"
+#include "frontend.h"
+
+static int features(int n_chunks, char **chunks)
+{
+    static smcu_frontend_t frontend;
+    static uint32_t scratch[SMCU_FRONTEND_SCRATCH_WORDS];
+    int8_t row[SMCU_FRONTEND_BINS];
+    int i = 0;
+
+    smcu_frontend_init(&frontend);
+    for (;;) {
+        size_t n = strtoul(chunks[i], NULL, 10);
+        /* A block of its own size, so that reading past it is seen. */
+        int16_t *block = malloc(n > 0 ? n * sizeof *block : 1);
+        const size_t got = n > 0 ? fread(block, sizeof *block, n, stdin) : 0;
+        for (size_t done = 0; done < got;) {
+            done += smcu_frontend_feed(&frontend, block + done, got - done);
+            if (smcu_frontend_ready(&frontend)) {
+                smcu_frontend_take(&frontend, scratch, row);
+                fwrite(row, 1, sizeof row, stdout);
+            }
+        }
+        free(block);
+        if (got < n) {
+            return 0;
+        }
+        i = (i + 1) % n_chunks;
+    }
+}
+
+static int packets(void)
+{
+    smcu_frame_decoder_t *decoder = malloc(sizeof *decoder);
+    int byte;
+
+    smcu_frame_decoder_init(decoder);
+    while ((byte = getchar()) != EOF) {
+        const smcu_frame_t *packet = smcu_frame_decoder_put(decoder, (uint8_t)byte);
+        if (packet != NULL) {
+            const size_t room = smcu_frame_encoded_max(packet->payload_bytes);
+            uint8_t *out = malloc(room);
+            const size_t n = smcu_frame_encode(packet, out, room);
+            fwrite(out, 1, n, stdout);
+            if (n == 0 || smcu_frame_encode(packet, out, room - 1) != 0) {
+                return 1;
+            }
+            free(out);
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        putchar((int)(decoder->errors >> (8 * i) & 0xffu));
+    }
+    free(decoder);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 2 && strcmp(argv[1], "features") == 0) {
+        return features(argc - 2, argv + 2);
+    }
+    if (argc == 2 && strcmp(argv[1], "packets") == 0) {
+        return packets();
+    }
+    return 2;
+}
