@@ -1,8 +1,9 @@
 """A board that lives in this process: it speaks ``shlink/1`` and can be made to misbehave.
 
 For tests of the host and of anything built on it. ``FakeBoard`` takes bytes and gives bytes;
-``host/fake_link.py`` puts a line that damages packets before it, and a TCP socket. What the board "computes" is its engine's; ``ChecksumEngine`` answers with checksums of the
-samples, so that a single wrong, missing or doubled sample shows in every later result.
+``host/fake_link.py`` puts a line that damages packets before it, and a TCP socket. What the board
+"computes" is its engine's: ``ChecksumEngine`` answers with checksums of the samples, so that a
+single wrong, missing or doubled sample shows in every later result.
 """
 
 from __future__ import annotations

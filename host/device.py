@@ -1,0 +1,213 @@
+"""A board that answers: ``connect`` opens or starts one, ``Device`` plays clips on it.
+
+with connect("stm32f405-qemu", model=model, emit=emit) as device:
+    result = device.run_clip(pcm)            # every int32 logit, the events, the ticks
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+import shiftmcu
+from shiftmcu import boards
+from shiftmcu.blob import QuantGraph
+from shiftmcu.errors import LinkError, UsageError
+from shiftmcu.host import models
+from shiftmcu.host import protocol as p
+from shiftmcu.host.build import BuildResult, build_firmware
+from shiftmcu.host.clip import ClipCollector, ClipResult, Intent
+from shiftmcu.host.emulator import Emulator, start
+from shiftmcu.host.events import EMULATED, Connected, Counters, Failed, SessionEvent, Timing
+from shiftmcu.host.info import BoardInfo, check_model
+from shiftmcu.host.link import DEFAULT_BAUD, Link, is_port, open_link
+from shiftmcu.host.models import Model
+from shiftmcu.host.session import Session
+
+Emit = Callable[[QuantGraph], Mapping[str, str]]
+_REPEATS = 5
+
+
+class Device:
+    """A board with an open link. Close it, or use it in a ``with`` block.
+
+    ``model`` gives intents their names; None where the board's model is not known here.
+    """
+
+    def __init__(self, link: Link, model: Model | None, timing: Timing | None = None) -> None:
+        self.model = model
+        self.build: BuildResult | None = None
+        self.emulator: Emulator | None = None
+        self._link = link
+        self._session = Session(time.monotonic, timing)
+        self._stream_ids = itertools.count(int.from_bytes(os.urandom(3), "little") << 8)
+        self.info = self._greet()
+
+    @property
+    def counters(self) -> Counters:
+        """What went wrong on the link since it was opened."""
+        return self._session.counters
+
+    def run_clip(
+        self,
+        pcm: NDArray[np.int16],
+        *,
+        want: int = p.LOGITS_BIT | p.FEATURES_BIT,
+        exact: bool = True,
+    ) -> ClipResult:
+        """Play a whole clip as one stream, with the flush at its end.
+
+        ``pcm``: int16 (samples,), 16 kHz. ``want``: bits of START. In exact mode every sample is
+        processed once and results that the line lost are fetched by playing the clip again.
+        Raises ``LinkError`` ``link.*``, ``port.*``.
+        """
+        collector = ClipCollector(self.model, want)
+        for _ in range(_REPEATS):
+            for event in self._play(pcm, want=want, exact=exact):
+                collector.take(event)
+            result = collector.result(self.info)
+            if result.complete or not exact:
+                return result
+            collector.again()
+        raise LinkError(
+            "link.results_lost",
+            f"Results were lost on the line in each of {_REPEATS} plays of a clip.",
+            "use a shorter cable or a lower baud rate",
+        )
+
+    def listen(self, pcm: NDArray[np.int16]) -> Iterator[Intent]:
+        """Play a clip and yield each intent when the board reports it."""
+        collector = ClipCollector(self.model, 0)
+        for event in self._play(pcm, want=0, exact=True):
+            intent = collector.take(event)
+            if intent is not None:
+                yield intent
+
+    def selftest(self) -> p.SelftestAck:
+        """Let the board run the vectors that its model carries.
+
+        Raises ``LinkError`` ``selftest.failed`` when one differs.
+        """
+        self._session.selftest()
+        ack = next(e for e in self._until(p.SelftestAck) if isinstance(e, p.SelftestAck))
+        if ack.passed != ack.vectors:
+            raise LinkError(
+                "selftest.failed",
+                f"{self.info.board}: {ack.passed} of {ack.vectors} self-test vectors are equal, "
+                f"the first wrong one is number {ack.first_bad}.",
+                f"shiftmcu flash --board {self.info.board} (firmware or model is damaged)",
+            )
+        return ack
+
+    def close(self) -> None:
+        """Close the port, and end the emulator that ``connect`` started."""
+        self._link.close()
+        if self.emulator is not None:
+            self.emulator.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _greet(self) -> BoardInfo:
+        self._session.open(int.from_bytes(os.urandom(4), "little"))
+        event = next(e for e in self._until(Connected) if isinstance(e, Connected))
+        if self.model is None:
+            self.model = models.by_sha256(event.info.model_sha256)
+        elif error := check_model(event.info, self.model.identity, shiftmcu.__version__):
+            raise error
+        return event.info
+
+    def _play(self, pcm: NDArray[np.int16], *, want: int, exact: bool) -> Iterator[SessionEvent]:
+        self._session.start(next(self._stream_ids) & 0xFFFFFFFF, exact=exact, want=want)
+        self._session.write(np.ascontiguousarray(pcm, dtype="<i2").tobytes())
+        self._session.finish()
+        yield from self._until(p.Done)
+
+    def _until(self, last: type) -> Iterator[SessionEvent]:
+        """Run the session until an event of type ``last``; that one is yielded too."""
+        while True:
+            for event in self._step():
+                if isinstance(event, Failed):
+                    raise event.error
+                yield event
+                if isinstance(event, last):
+                    return
+
+    def _step(self) -> list[SessionEvent]:
+        """Send what waits, then take what comes before the session's next deadline."""
+        if outgoing := self._session.take_outgoing():
+            self._link.write(outgoing)
+        due = self._session.deadline
+        data = self._link.read(1.0 if due is None else due - time.monotonic())
+        return self._session.receive(data) if data else self._session.tick()
+
+
+def connect(
+    board_or_port: str,
+    *,
+    model: Model | QuantGraph | str | Path | None = None,
+    emit: Emit | None = None,
+    baud: int = DEFAULT_BAUD,
+) -> Device:
+    """Open a port, or build and start an emulated board, and greet it.
+
+    ``board_or_port``: a device path, ``socket://host:port``, or a board's name (``native``,
+    ``stm32f405-qemu``). ``emit`` gives the C files of a model (``shiftmcu.convert.emit``): boards
+    are built around their model. Raises the errors of the registry, the build, the emulator and
+    the link; ``port.needed`` for hardware named without its port.
+    """
+    wanted = _as_model(model)
+    if is_port(board_or_port):
+        return _open(board_or_port, wanted, baud=baud)
+    board = boards.board(board_or_port)
+    if board.kind == "serial":
+        raise UsageError(
+            "port.needed",
+            f"{board.name} is hardware: say where it is plugged in.",
+            "--port /dev/ttyUSB0 (or /dev/ttyACM0)",
+        )
+    wanted = wanted or models.bundled_model(models.DEFAULT_MODEL)
+    if emit is None:
+        raise AssertionError("connect() builds a board: it needs emit=shiftmcu.convert.emit.emit")
+    build = build_firmware(board, emit(wanted.graph))
+    emulator = start(board, build.elf)
+    with contextlib.ExitStack() as undo:
+        undo.callback(emulator.close)
+        device = _open(emulator.url, wanted, timing=EMULATED)
+        undo.pop_all()
+    device.build, device.emulator = build, emulator
+    return device
+
+
+def _open(
+    port: str, model: Model | None, *, timing: Timing | None = None, baud: int = DEFAULT_BAUD
+) -> Device:
+    link = open_link(port, baud)
+    try:
+        return Device(link, model, timing)
+    except BaseException:
+        link.close()
+        raise
+
+
+def _as_model(model: Model | QuantGraph | str | Path | None) -> Model | None:
+    if model is None or isinstance(model, Model):
+        return model
+    return models.of_graph(model) if isinstance(model, QuantGraph) else models.choose(str(model))
