@@ -25,6 +25,7 @@ __all__ = [
     "clean_sources",
     "epoch_order",
     "make_batch",
+    "padded_frames",
     "training_sources",
 ]
 
@@ -170,6 +171,12 @@ def epoch_order(
     return [batches[i] for i in rng.permutation(count)]
 
 
+def padded_frames(frames: int, hop_frames: int) -> int:
+    """The length of a batch whose longest example has so many frames."""
+    quantum = int(np.lcm(PAD_FRAMES, hop_frames))
+    return max(quantum, -(-frames // quantum) * quantum)
+
+
 @dataclass(frozen=True)
 class BatchOptions:
     """What happens to a batch: label smoothing, mixup (Beta parameter, 0 off), augmentation."""
@@ -190,11 +197,12 @@ def make_batch(
     hop_frames: int,
     rng: np.random.Generator | None = None,
     options: BatchOptions | None = None,
+    min_frames: int = 0,
 ) -> Batch:
     """Inputs ``features`` (B, T, 40), ``frames`` (B,) and soft targets per head.
 
-    A target that is all zero does not count in the loss: the slots of a reject. Without ``rng``
-    the batch is plain.
+    T is padded (at least to ``min_frames``). A target that is all zero does not count in the loss:
+    the slots of a reject. Without ``rng`` the batch is plain.
     """
     options = options or BatchOptions(0.0, 0.0, None)
     drop = np.zeros(index.size, np.int64)
@@ -202,8 +210,7 @@ def make_batch(
         drop = rng.integers(0, options.shift_frames, index.size)
     rows = [examples.features.example(int(i))[d:] for i, d in zip(index, drop, strict=True)]
     frames = np.array([-(-r.shape[0] // hop_frames) * hop_frames for r in rows], np.int32)
-    quantum = int(np.lcm(PAD_FRAMES, hop_frames))
-    time = max(quantum, -(-int(frames.max()) // quantum) * quantum)
+    time = padded_frames(max(int(frames.max()), min_frames), hop_frames)
     x = np.zeros((index.size, time, rows[0].shape[1]), np.float32)
     for k, row in enumerate(rows):
         x[k, : row.shape[0]] = row

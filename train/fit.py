@@ -21,7 +21,14 @@ from keras import ops
 from numpy.typing import NDArray
 
 from shiftmcu.errors import CheckFailed, UsageError
-from shiftmcu.train.examples import BatchOptions, Examples, Task, epoch_order, make_batch
+from shiftmcu.train.examples import (
+    BatchOptions,
+    Examples,
+    Task,
+    epoch_order,
+    make_batch,
+    padded_frames,
+)
 from shiftmcu.train.layers import QuantizedReLU, frozen_shifts
 from shiftmcu.train.record import write_bytes, write_text
 
@@ -100,6 +107,7 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
         self.examples, self.task, self.hop_frames = examples, task, hop_frames
         self.options, self.epoch = options, epoch
+        self._first_epoch = epoch
         self._order = self._draw()
 
     def _draw(self) -> list[NDArray[np.int64]]:
@@ -114,7 +122,16 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
         rng = np.random.default_rng((self.options.seed, self.epoch, i))
         options = self.options.batches
         index = self._order[i]
-        return make_batch(self.examples, self.task, index, self.hop_frames, rng, options)
+        return make_batch(
+            self.examples, self.task, index, self.hop_frames, rng, options, self._min_frames(i)
+        )
+
+    def _min_frames(self, i: int) -> int:
+        """Keras fixes the shape of its input by the first two batches: show it that T varies."""
+        longest = padded_frames(int(self.examples.features.frames.max()), self.hop_frames)
+        if self.num_batches == 1:
+            return longest
+        return longest + 1 if i == 0 and self.epoch == self._first_epoch else 0
 
     def on_epoch_end(self) -> None:
         self.epoch += 1
@@ -275,6 +292,7 @@ def _phase(run: _Run, train: Examples, first: int, last: int, lr: float, backup:
         initial_epoch=first,
         epochs=last,
         verbose=0,
+        shuffle=False,
         callbacks=[
             _Watch(run),
             keras.callbacks.BackupAndRestore(str(backup), delete_checkpoint=False),

@@ -35,6 +35,11 @@ Ints = NDArray[np.int16]
 _EPSILON = 1e-3
 
 
+def _values(variable: Any) -> Floats:
+    """A variable as numpy float32."""
+    return np.asarray(ops.convert_to_numpy(variable), np.float32)
+
+
 class _FactorInitializer(keras.initializers.Initializer):  # type: ignore[misc]
     """The quantizer's own start values, drawn from the seed of ``keras.utils.set_random_seed``."""
 
@@ -73,7 +78,7 @@ class _ShiftLayer(keras.layers.Layer):  # type: ignore[misc]
 
     def integer_kernel(self) -> Ints:
         """The weights as exact integers of the alphabet, in the kernel's shape."""
-        factors = np.asarray(ops.convert_to_numpy(self.factors), np.float32)
+        factors = _values(self.factors)
         return self._quantizer.integers(factors)
 
     def get_config(self) -> dict[str, Any]:
@@ -144,11 +149,11 @@ class ShiftDense(_ShiftLayer):
 
     def channel_scale(self) -> Floats:
         """(units,) positive."""
-        return np.exp(np.asarray(ops.convert_to_numpy(self.log_scale), np.float32))
+        return np.exp(_values(self.log_scale))
 
     def bias_vector(self) -> Floats:
         """(units,) in nats."""
-        return np.asarray(ops.convert_to_numpy(self.bias), np.float32)
+        return _values(self.bias)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
@@ -187,7 +192,7 @@ class Po2BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[mi
     def folded(self) -> tuple[Floats, Floats]:
         """(scale, offset), each (C,): inference is ``x * scale + offset``."""
         gamma, beta, mean, variance = (
-            np.asarray(ops.convert_to_numpy(v), np.float64)
+            _values(v).astype(np.float64)
             for v in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
         )
         raw = gamma / np.sqrt(variance + self.epsilon)
@@ -245,7 +250,7 @@ class QuantizedReLU(keras.layers.Layer):  # type: ignore[misc]
 
     def activation_scale(self) -> float:
         """``s``: the real value of one step of the uint8 activation."""
-        scale = float(np.asarray(ops.convert_to_numpy(self.top), np.float64)) / self.levels
+        scale = float(_values(self.top)) / self.levels
         return float(2.0 ** np.ceil(np.log2(scale))) if self.po2_scale else scale
 
     def get_config(self) -> dict[str, Any]:
