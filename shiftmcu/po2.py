@@ -76,7 +76,7 @@ def encode(weights: NDArray[np.integer[Any]], alphabet: Alphabet) -> NDArray[np.
             table[value + alphabet.max_abs] = code
     wide = np.asarray(weights, np.int64)
     inside = np.abs(wide) <= alphabet.max_abs
-    codes = table[np.where(inside, wide, 0) + alphabet.max_abs]
+    codes: NDArray[np.uint8] = table[np.where(inside, wide, 0) + alphabet.max_abs]
     bad = ~inside | (codes == 255)
     if bad.any():
         raise UsageError(

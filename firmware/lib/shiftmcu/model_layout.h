@@ -1,0 +1,78 @@
+/* Byte offsets of the records in a model file (docs/model-format.md). Private to model*.c. */
+#ifndef SMCU_MODEL_LAYOUT_H
+#define SMCU_MODEL_LAYOUT_H
+
+enum {
+    HEADER_MAGIC = 0,
+    HEADER_ABI = 4,
+    HEADER_HEADER_BYTES = 6,
+    HEADER_TOTAL_BYTES = 8,
+    HEADER_CRC = 12,
+    HEADER_SHA256 = 16, /* the CRC covers this and all behind it */
+    HEADER_FRONTEND_ID = 48,
+    HEADER_BINS = 52,
+    HEADER_LAYERS = 54,
+    HEADER_HEADS = 56,
+    HEADER_TUPLES = 58,
+    HEADER_SELFTESTS = 60,
+    HEADER_ZERO = 62,
+    HEADER_THRESHOLD = 64,
+    HEADER_MIN_MARGIN = 66,
+    HEADER_SMOOTH_SHIFT = 68,
+    HEADER_HOLD = 70,
+    HEADER_COOLDOWN = 72,
+    HEADER_FLUSH_FRAMES = 74,
+    HEADER_LAYERS_AT = 76,
+    HEADER_HEADS_AT = 80,
+    HEADER_TUPLES_AT = 84,
+    HEADER_SELFTESTS_AT = 88,
+    HEADER_STRINGS_AT = 92,
+    HEADER_BYTES = 96
+};
+
+enum {
+    LAYER_OP = 0,
+    LAYER_FLAGS = 1,
+    LAYER_ALPHABET = 2,
+    LAYER_ZERO = 3,
+    LAYER_INPUT = 4,
+    LAYER_RESIDUAL = 6,
+    LAYER_C_IN = 8,
+    LAYER_C_OUT = 10,
+    LAYER_KERNEL_T = 12,
+    LAYER_KERNEL_F = 14,
+    LAYER_STRIDE_T = 16,
+    LAYER_STRIDE_F = 18,
+    LAYER_IN_WIDTH = 20,
+    LAYER_GROUPS = 22,
+    LAYER_SEGMENT = 24,
+    LAYER_SEGMENTS = 26,
+    LAYER_PARAMETERS_AT = 28,
+    LAYER_RESIDUAL_AT = 32,
+    LAYER_CODES_AT = 36,
+    LAYER_CODES_BYTES = 40,
+    LAYER_NAME_AT = 44,
+    LAYER_BYTES = 48
+};
+
+enum { FLAG_RESIDUAL = 1, FLAG_LOGITS = 2 };
+
+enum {
+    PARAMETER_BIAS = 0,
+    PARAMETER_MULT = 4,
+    PARAMETER_SHIFT = 6,
+    PARAMETER_ZERO = 7,
+    PARAMETER_BYTES = 8
+};
+
+enum { HEAD_LAYER = 0, HEAD_CLASSES = 2, HEAD_NAME_AT = 4, HEAD_LABELS_AT = 8, HEAD_BYTES = 12 };
+
+enum {
+    SELFTEST_PCM_AT = 0,
+    SELFTEST_SAMPLES = 4,
+    SELFTEST_LOGITS_AT = 8,
+    SELFTEST_DECISIONS = 12,
+    SELFTEST_BYTES = 16
+};
+
+#endif
