@@ -1,8 +1,8 @@
 """Where the bytes go: the runtime's arena, the firmware's named symbols, the sections of a model.
 
 The arena is a sum of line buffers, not an allocation: tensor ``i`` keeps ``history + block`` rows,
-and the runtime computes the same sum in ``smcu_net_arena_bytes``. Byte for byte equal to it, and to
-the symbols of the linker map (tests/test_plan.py).
+and the runtime computes the same sum in ``smcu_stream_arena_bytes``. Byte for byte equal to it, and
+to the symbols of the linker map (tests/test_plan.py).
 """
 
 from __future__ import annotations
@@ -32,21 +32,24 @@ FRONTEND_SCRATCH_BYTES = 1024
 
 @dataclass(frozen=True)
 class Arena:
-    """Bytes of the arena, laid out as firmware/lib/shiftmcu/net.h says.
+    """Bytes of the arena, laid out as net.h and stream.h of the runtime say.
 
     ``tensors[i]``: what tensor ``i`` takes: its line buffer, for the pool also its ring and sums,
     for a head its int32 logits. ``offsets[i]``: where its line buffer (or logits) starts.
     ``records``: the runtime's table of tensors. ``scratch``: shared by kernels and frontend.
+    ``smooth``: the smoothed logits of ``smcu_stream_init``, behind the network's own.
     """
 
     records: int
     tensors: tuple[int, ...]
     offsets: tuple[int, ...]
     scratch: int
+    smooth: int
 
     @property
     def total(self) -> int:
-        return self.records + sum(self.tensors) + self.scratch
+        """``smcu_stream_arena_bytes``."""
+        return self.records + sum(self.tensors) + self.scratch + self.smooth
 
 
 def arena(graph: QuantGraph) -> Arena:
@@ -69,7 +72,7 @@ def arena(graph: QuantGraph) -> Arena:
         sizes.append(buffer + ring + sums if isinstance(layer, PoolLayer) else buffer)
         offsets.append(at)
         at += buffer
-    return Arena(records, tuple(sizes), tuple(offsets), _scratch_bytes(graph))
+    return Arena(records, tuple(sizes), tuple(offsets), _scratch_bytes(graph), 4 * graph.n_logits)
 
 
 def _logit_offsets(graph: QuantGraph, at: int) -> dict[int, int]:

@@ -65,6 +65,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
             "features_bytes": plan.arena.tensors[0],
             "layers_bytes": sum(plan.arena.tensors[1:]),
             "scratch_bytes": plan.arena.scratch,
+            "smooth_bytes": plan.arena.smooth,
         },
         "instructions_are": "estimate, per second of audio, Cortex-M4",
         "frontend_instructions": plan.frontend_instructions,
@@ -121,7 +122,7 @@ def _budget(plan: Plan) -> list[str]:
         f"RAM    {plan.ram_bytes} B = {ram}; and {RESERVED_RAM_BYTES} B reserved"
         + _have(plan.ram_needed, plan.ram_have, plan.board),
         f"arena  {arena.total} B = records {arena.records}, features {arena.tensors[0]}, "
-        f"layers {sum(arena.tensors[1:])}, scratch {arena.scratch}",
+        f"layers {sum(arena.tensors[1:])}, scratch {arena.scratch}, smoothing {arena.smooth}",
         f"flash  {plan.flash_bytes} B = {flash}"
         + _have(plan.flash_bytes, plan.flash_have, plan.board),
         f"cost   {sum(x.instructions for x in plan.layers) + plan.frontend_instructions} "

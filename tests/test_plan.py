@@ -30,7 +30,7 @@ def test_every_arena_byte_belongs_to_someone(graph: QuantGraph) -> None:
     layout = arena(graph)
     made = plan(graph)
     assert layout.total == made.arena_bytes
-    assert layout.records + sum(layout.tensors) + layout.scratch == layout.total
+    assert layout.records + sum(layout.tensors) + layout.scratch + layout.smooth == layout.total
     assert sum(layer.ram_bytes for layer in made.layers) == sum(layout.tensors[1:])
     assert all(offset % 4 == 0 for offset in layout.offsets)
 
