@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftmcu.audio import SAMPLE_RATE_HZ
-from shiftmcu.errors import LinkError
 from shiftmcu.host import protocol as p
 from shiftmcu.host.events import SessionEvent
 from shiftmcu.host.info import BoardInfo
-from shiftmcu.host.models import Model
 
 _Q15 = 32768.0
 
@@ -30,7 +28,7 @@ class Intent:
     gap: bool
     """The decision's window holds lost audio."""
     values: Mapping[str, str]
-    """Slot -> value; ``slot0`` -> ``class 3`` where the model is not known here."""
+    """Slot -> value; ``slot0`` -> ``class 3`` where the labels are not known."""
 
     @property
     def t_us(self) -> int:
@@ -80,7 +78,8 @@ class ClipResult:
 class ClipCollector:
     """Takes the messages of one stream; of repetitions (``again``) it takes what is missing."""
 
-    model: Model | None
+    slots: Mapping[str, tuple[str, ...]]
+    """Slot -> labels by class index."""
     want: int
     _logits: dict[int, tuple[int, ...]] = field(default_factory=dict)
     _features: dict[int, NDArray[np.int8]] = field(default_factory=dict)
@@ -90,7 +89,7 @@ class ClipCollector:
     _done: p.Done | None = None
 
     def take(self, message: SessionEvent) -> Intent | None:
-        """Keep what belongs to the result; returns the intent of an EVENT."""
+        """Keep what belongs to the result; returns the intent of a new EVENT."""
         match message:
             case p.Logits():
                 self._logits[message.decision] = message.values
@@ -105,8 +104,9 @@ class ClipCollector:
                 self._done = message
             case p.Event():
                 intent = self._intent(message)
+                known = message.decision in self._events
                 self._events[message.decision] = intent
-                return intent
+                return None if known else intent
         return None
 
     def again(self) -> None:
@@ -150,21 +150,18 @@ class ClipCollector:
             score=event.score,
             margin=event.margin,
             gap=bool(event.flags & p.GAP_FLAG),
-            values=_names(self.model, event.classes),
+            values=_names(self.slots, event.classes),
         )
 
 
-def _names(model: Model | None, classes: tuple[int, ...]) -> dict[str, str]:
-    if model is None:
-        return {f"slot{slot}": f"class {index}" for slot, index in enumerate(classes)}
+def _names(slots: Mapping[str, tuple[str, ...]], classes: tuple[int, ...]) -> dict[str, str]:
     try:
-        return model.intent(classes)
-    except (IndexError, ValueError) as error:
-        raise LinkError(
-            "model.mismatch",
-            f"The board reports classes {list(classes)}, which {model.name} does not have.",
-            "shiftmcu flash --board B --model MODEL.shift",
-        ) from error
+        return {
+            slot: labels[index]
+            for (slot, labels), index in zip(slots.items(), classes, strict=True)
+        }
+    except (IndexError, ValueError):  # the board's INFO may leave labels out
+        return {f"slot{slot}": f"class {index}" for slot, index in enumerate(classes)}
 
 
 def _rows(rows: Mapping[int, NDArray[np.generic]], dtype: type) -> NDArray[np.int32]:

@@ -40,7 +40,7 @@ _REPEATS = 5
 class Device:
     """A board with an open link. Close it, or use it in a ``with`` block.
 
-    ``model`` gives intents their names; None where the board's model is not known here.
+    ``model`` gives intents their names; where it is None, the board's INFO does.
     """
 
     def __init__(self, link: Link, model: Model | None, timing: Timing | None = None) -> None:
@@ -63,17 +63,21 @@ class Device:
         *,
         want: int = p.LOGITS_BIT | p.FEATURES_BIT,
         exact: bool = True,
+        on_intent: Callable[[Intent], None] | None = None,
     ) -> ClipResult:
         """Play a whole clip as one stream, with the flush at its end.
 
         ``pcm``: int16 (samples,), 16 kHz. ``want``: bits of START. In exact mode every sample is
         processed once and results that the line lost are fetched by playing the clip again.
+        ``on_intent`` is called with each intent once, when the board reports it.
         Raises ``LinkError`` ``link.*``, ``port.*``.
         """
-        collector = ClipCollector(self.model, want)
+        collector = ClipCollector(self._slots(), want)
         for _ in range(_REPEATS):
             for event in self._play(pcm, want=want, exact=exact):
-                collector.take(event)
+                intent = collector.take(event)
+                if intent is not None and on_intent is not None:
+                    on_intent(intent)
             result = collector.result(self.info)
             if result.complete or not exact:
                 return result
@@ -85,8 +89,8 @@ class Device:
         )
 
     def listen(self, pcm: NDArray[np.int16]) -> Iterator[Intent]:
-        """Play a clip and yield each intent when the board reports it."""
-        collector = ClipCollector(self.model, 0)
+        """Play a clip and yield each intent when the board reports it; read it to its end."""
+        collector = ClipCollector(self._slots(), 0)
         for event in self._play(pcm, want=0, exact=True):
             intent = collector.take(event)
             if intent is not None:
@@ -108,6 +112,10 @@ class Device:
             )
         return ack
 
+    def close_link(self) -> None:
+        """Close the port only; an emulator goes on and takes the next host."""
+        self._link.close()
+
     def close(self) -> None:
         """Close the port, and end the emulator that ``connect`` started."""
         self._link.close()
@@ -125,13 +133,18 @@ class Device:
     ) -> None:
         self.close()
 
+    def _slots(self) -> dict[str, tuple[str, ...]]:
+        if self.model is None:
+            return self.info.slots
+        return {head.name: head.labels for head in self.model.graph.heads[:-1]}
+
     def _greet(self) -> BoardInfo:
         self._session.open(int.from_bytes(os.urandom(4), "little"))
         event = next(e for e in self._until(Connected) if isinstance(e, Connected))
-        if self.model is None:
-            self.model = models.by_sha256(event.info.model_sha256)
-        elif error := check_model(event.info, self.model.identity, shiftmcu.__version__):
-            raise error
+        if self.model is not None:
+            error = check_model(event.info, self.model.identity, shiftmcu.__version__)
+            if error is not None:
+                raise error
         return event.info
 
     def _play(self, pcm: NDArray[np.int16], *, want: int, exact: bool) -> Iterator[SessionEvent]:

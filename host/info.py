@@ -47,6 +47,12 @@ class BoardInfo:
         return int(self["frontend_id"], 16)
 
     @property
+    def slots(self) -> dict[str, tuple[str, ...]]:
+        """Slot -> labels by class index, from ``slots=name:label|label;name:...``."""
+        named = (part.partition(":") for part in self["slots"].split(";") if part)
+        return {name: tuple(labels.split("|")) for name, _, labels in named}
+
+    @property
     def tick_unit(self) -> str:
         """``cycles``, ``instructions`` or ``ns``."""
         return self["tick_unit"]
@@ -66,7 +72,8 @@ def parse_info(text: str, *, complete: bool) -> BoardInfo | None:
     info = BoardInfo(values)
     try:
         if missing:
-            raise ValueError(f"it lacks {', '.join(missing)}")
+            status = values.get("model_status", "unknown")
+            raise ValueError(f"it lacks {', '.join(missing)} (its model's status: {status})")
         _ = info.abi, info.frontend_id
     except ValueError as error:
         raise LinkError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,11 +54,6 @@ class Model:
         used = {x.alphabet.bits for x in self.graph.layers if isinstance(x, blob.ConvLayer)}
         return str(min(used)) if len(used) == 1 else f"{min(used)}..{max(used)}"
 
-    def intent(self, classes: Sequence[int]) -> dict[str, str]:
-        """Slot -> value for a tuple of class indices."""
-        heads = self.graph.heads[:-1]
-        return {head.name: head.labels[index] for head, index in zip(heads, classes, strict=True)}
-
 
 def load(path: str | Path) -> Model:
     """Read a ``.shift`` file; errors are ``blob.load_model``'s (UsageError ``model.*``)."""
@@ -99,11 +94,6 @@ def bundled_model(name: str) -> Model:
             "name a file: --model MODEL.shift",
         )
     return load(path)
-
-
-def by_sha256(sha256: str) -> Model | None:
-    """The shipped model with this hash, if any: what an unknown board may be running."""
-    return next((m for name in bundled() if (m := bundled_model(name)).sha256 == sha256), None)
 
 
 def choose(model: str | None, columns: Collection[str] = ()) -> Model:

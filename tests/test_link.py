@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from shiftmcu.errors import BoardNotFound, LinkError, ShiftMcuError, UsageError
-from shiftmcu.host import device as device_module
 from shiftmcu.host import protocol as p
 from shiftmcu.host.device import Device, connect
 from shiftmcu.host.events import Timing
@@ -33,11 +32,6 @@ INFO = {
     "frontend_id": "deadbeef",
 }
 QUICK = Timing(reply_s=0.1, tries=3)
-
-
-@pytest.fixture(autouse=True)
-def no_shipped_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_module.models, "by_sha256", lambda _: None)
 
 
 def noise(samples: int) -> np.ndarray:

@@ -1,0 +1,41 @@
+"""How the host's commands print: labelled lines for people, and short numbers."""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+from shiftmcu.host.clip import Intent, Ticks
+from shiftmcu.host.models import Model
+
+
+def say(label: str, text: str, *, file: TextIO | None = None) -> None:
+    """``label     text``: progress and prose, on stderr unless told otherwise."""
+    print(f"{label:<10}{text}", file=file or sys.stderr, flush=True)
+
+
+def short(count: int) -> str:
+    """1234567 -> ``1.23M``, 41234 -> ``41k``."""
+    if count >= 1_000_000:
+        return f"{count / 1e6:.2f}M"
+    return f"{count / 1e3:.0f}k" if count >= 1000 else str(count)
+
+
+def cost(ticks: Ticks) -> str:
+    """``frontend 31k + net 412k instructions``."""
+    return f"frontend {short(ticks.frontend)} + net {short(ticks.network)} {ticks.unit}"
+
+
+def intent_line(intent: Intent) -> str:
+    """``  1.62 s  activate / lights / kitchen      score 0.94   margin 0.61``."""
+    gap = "   (audio was lost)" if intent.gap else ""
+    return (
+        f"{intent.t_us / 1e6:6.2f} s  {intent.words:<32} score {intent.score_float:.2f}   "
+        f"margin {intent.margin_float:.2f}{gap}"
+    )
+
+
+def model_line(model: Model) -> str:
+    """``fsc-tiny, 31 intents, 3-bit shift weights           sha 9c1f...e2``."""
+    text = f"{model.name}, {model.intents} intents, {model.bits}-bit shift weights"
+    return f"{text:<52} sha {model.sha256[:4]}...{model.sha256[-2:]}"
