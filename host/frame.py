@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Final
 
-from cobs import cobs
+from cobs import cobs  # type: ignore[import-untyped]
 
 from shiftmcu.errors import UsageError
 
@@ -82,7 +82,8 @@ def _decode(stuffed: bytes) -> Packet | None:
     body, crc = raw[: -_CRC.size], raw[-_CRC.size :]
     if zlib.crc32(body) != _CRC.unpack(crc)[0]:
         return None
-    return Packet(*_HEADER.unpack_from(body), body[_HEADER.size :])
+    packet_type, flags, seq, t_us = _HEADER.unpack_from(body)
+    return Packet(packet_type, flags, seq, t_us, body[_HEADER.size :])
 
 
 class Decoder:

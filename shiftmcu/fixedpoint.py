@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["E2TAB", "ONE_Q15", "OCTAVE", "exp2q", "rshift", "softmax_q15"]
+__all__ = ["E2TAB", "OCTAVE", "ONE_Q15", "exp2q", "rshift", "softmax_q15"]
 
 ONE_Q15: Final = 1 << 15
 """1.0 in Q15."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -144,9 +143,7 @@ def _stage(re: _Int32, im: _Int32, quarter: int, shift: _Int32) -> tuple[_Int32,
     shape = (len(re), 64 // quarter, 4, quarter)
     blocks_re, blocks_im = re.reshape(shape), im.reshape(shape)
     step = np.arange(quarter) * (128 // quarter)
-    terms = [
-        _rotate(blocks_re[:, :, k], blocks_im[:, :, k], k * step) for k in range(4)
-    ]
+    terms = [_rotate(blocks_re[:, :, k], blocks_im[:, :, k], k * step) for k in range(4)]
     (ar, ai), (br, bi), (cr, ci), (dr, di) = terms
     s0r, s0i, s1r, s1i = ar + cr, ai + ci, ar - cr, ai - ci
     s2r, s2i, s3r, s3i = br + dr, bi + di, br - dr, bi - di
@@ -185,11 +182,12 @@ def _log_features(energy: _Int64, exponent: _Int64) -> NDArray[np.int8]:
 
 
 def _write_atomically(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, newline="\n") as file:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    with part.open("w", newline="\n") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    Path(file.name).replace(path)
+    part.replace(path)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -7,6 +7,7 @@ C, so that the numbers stand in one place; ``FRONTEND_ID`` names them.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 from typing import Any, Final
@@ -99,7 +100,9 @@ HANN: Final = _frozen(
 )
 """Periodic Hann window, (512,), Q15, 0..32767, ``HANN[n] = HANN[512 - n]``."""
 
-SINE: Final = _frozen([round(16384 * math.sin(2 * math.pi * i / 512)) for i in range(512)], np.int32)
+SINE: Final = _frozen(
+    [round(16384 * math.sin(2 * math.pi * i / 512)) for i in range(512)], np.int32
+)
 """``round(16384 sin(2 pi i / 512))``, (512,), Q14."""
 
 LOGTAB: Final = _frozen(
@@ -112,10 +115,7 @@ LOGTAB: Final = _frozen(
 """``round(256 log2(1 + (f + 0.5) / 64))``, (64,), 0..255, 1/256 octaves."""
 
 AREA: Final = _frozen(
-    [
-        round(256 * math.log2(2 / (EDGES_HZ[b + 2] - EDGES_HZ[b]))) + AREA_BIAS
-        for b in range(BINS)
-    ],
+    [round(256 * math.log2(2 / (EDGES_HZ[b + 2] - EDGES_HZ[b]))) + AREA_BIAS for b in range(BINS)],
     np.int64,
 )
 """Slaney's area normalisation per band, (40,), 1/256 octaves."""
@@ -129,7 +129,7 @@ def _mel_positions() -> tuple[int, list[int]]:
     places: dict[int, int] = {}
     for k in range(1, FFT_POINTS):
         hz = k * SAMPLE_RATE_HZ / WINDOW_SAMPLES
-        for i, (low, high) in enumerate(zip(EDGES_HZ, EDGES_HZ[1:], strict=False)):
+        for i, (low, high) in enumerate(itertools.pairwise(EDGES_HZ)):
             if low <= hz < high:
                 places[k] = round(256 * (i + (hz - low) / (high - low)))
     inside = {k: place for k, place in places.items() if place < 256 * (BINS + 1)}
@@ -139,7 +139,7 @@ def _mel_positions() -> tuple[int, list[int]]:
 MEL_FIRST_BIN, _PLACES = _mel_positions()
 
 MEL_RISE: Final = _frozen([place & 255 for place in _PLACES], np.int64)
-"""Weight of each bin from ``MEL_FIRST_BIN`` on in its rising triangle, 0..255; falling: 256 - it."""
+"""Weight of bins from ``MEL_FIRST_BIN`` on in their rising triangle, 0..255; falling: 256 - it."""
 
 MEL_COUNT: Final = _frozen(
     [sum(place >> 8 == i for place in _PLACES) for i in range(BINS + 1)], np.int64
@@ -164,7 +164,7 @@ MEL: Final = _mel_matrix()
 
 def _frontend_id() -> int:
     parameters = {
-        "version": 1,
+        "version": 1,  # of the arithmetic
         "hop": HOP_SAMPLES,
         "offset": OFFSET,
         "rate_hz": SAMPLE_RATE_HZ,
@@ -184,9 +184,7 @@ FRONTEND_ID: Final = _frontend_id()
 
 def _twiddle_words() -> list[int]:
     cosine = np.roll(SINE, -128)
-    return [
-        (int(cosine[t]) & 0xFFFF) | ((int(SINE[t]) & 0xFFFF) << 16) for t in range(TWIDDLES)
-    ]
+    return [(int(cosine[t]) & 0xFFFF) | ((int(SINE[t]) & 0xFFFF) << 16) for t in range(TWIDDLES)]
 
 
 def _c_array(declaration: str, values: list[int], comment: str, *, words: bool = False) -> str:
@@ -197,11 +195,14 @@ def _c_array(declaration: str, values: list[int], comment: str, *, words: bool =
     return f"/* {comment} */\n{declaration} = {{\n{body},\n}};\n"
 
 
-def emit_c() -> dict[str, str]:
-    """The C tables, as {file name: text}; the same on every machine."""
-    origin = "/* Written by `python -m shiftmcu.frontend --emit`; the numbers are frontend_tables.py's. */\n"
-    used = len(_PLACES)
-    header = f"""{origin}#ifndef SMCU_FRONTEND_TABLES_H
+_ORIGIN: Final = (
+    "/* Written by `python -m shiftmcu.frontend --emit DIR`;"
+    " the numbers are shiftmcu/frontend_tables.py's. */\n"
+)
+
+
+def _c_header() -> str:
+    return f"""{_ORIGIN}#ifndef SMCU_FRONTEND_TABLES_H
 #define SMCU_FRONTEND_TABLES_H
 
 #include <stdint.h>
@@ -211,8 +212,8 @@ def emit_c() -> dict[str, str]:
 #define SMCU_FRONTEND_STEPS_PER_OCTAVE {STEPS_PER_OCTAVE}
 #define SMCU_FRONTEND_TWIDDLES {TWIDDLES}
 #define SMCU_FRONTEND_MEL_FIRST_BIN {MEL_FIRST_BIN}
-#define SMCU_FRONTEND_MEL_USED {used}
-#define SMCU_FRONTEND_SEGMENTS {BINS + 1}
+#define SMCU_FRONTEND_MEL_USED {len(MEL_RISE)}
+#define SMCU_FRONTEND_SEGMENTS {len(MEL_COUNT)}
 
 extern const int16_t smcu_frontend_hann[{FFT_POINTS + 1}];
 extern const uint32_t smcu_frontend_twiddle[SMCU_FRONTEND_TWIDDLES];
@@ -223,6 +224,9 @@ extern const int16_t smcu_frontend_area[{BINS}];
 
 #endif
 """
+
+
+def _c_source() -> str:
     arrays = [
         _c_array(
             f"const int16_t smcu_frontend_hann[{FFT_POINTS + 1}]",
@@ -256,5 +260,9 @@ extern const int16_t smcu_frontend_area[{BINS}];
             "Area normalisation of each band, 1/256 octaves.",
         ),
     ]
-    source = origin + '#include "frontend_tables.h"\n\n' + "\n".join(arrays)
-    return {"frontend_tables.h": header, "frontend_tables.c": source}
+    return _ORIGIN + '#include "frontend_tables.h"\n\n' + "\n".join(arrays)
+
+
+def emit_c() -> dict[str, str]:
+    """The C tables, as {file name: text}; the same on every machine."""
+    return {"frontend_tables.h": _c_header(), "frontend_tables.c": _c_source()}

@@ -13,9 +13,7 @@ PACKETS = {
     "AUDIO of 0, 1, -1, 32767": Packet(0x20, 0, 5, 1_000_000, struct.pack("<4h", 0, 1, -1, 32767)),
     "largest fields": Packet(0xFF, 0xFF, 0xFFFF, 0xFFFF_FFFF, b"\xff"),
     "241 bytes without 0x00": Packet(0x40, 1, 0x0101, 0x0101_0101, bytes(range(1, 242))),
-    "a full COBS group": Packet(
-        0x40, 1, 0x0101, 0x0101_0101, b"\x01" * 247
-    ),
+    "a full COBS group": Packet(0x40, 1, 0x0101, 0x0101_0101, b"\x01" * 247),
     "1024 zeros": Packet(0x33, 0, 7, 7, bytes(1024)),
     "1024 bytes": Packet(0x33, 0, 8, 8, bytes(i * 7 % 256 for i in range(1024))),
 }

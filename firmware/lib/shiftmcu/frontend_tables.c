@@ -1,4 +1,4 @@
-/* Written by `python -m shiftmcu.frontend --emit`; the numbers are frontend_tables.py's. */
+/* Written by `python -m shiftmcu.frontend --emit DIR`; the numbers are shiftmcu/frontend_tables.py's. */
 #include "frontend_tables.h"
 
 /* First half and middle of the periodic Hann window, Q15; [512 - n] is [n]. */

@@ -1,4 +1,4 @@
-/* Written by `python -m shiftmcu.frontend --emit`; the numbers are frontend_tables.py's. */
+/* Written by `python -m shiftmcu.frontend --emit DIR`; the numbers are shiftmcu/frontend_tables.py's. */
 #ifndef SMCU_FRONTEND_TABLES_H
 #define SMCU_FRONTEND_TABLES_H
 
