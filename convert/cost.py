@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from shiftmcu.blob import ConvLayer, PoolLayer, QuantGraph
 from shiftmcu.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ
 
-# Instructions, Cortex-M4, portable C at -O2, fitted to counts of every layer of `tiny` with 2, 3 and
-# 4 bits (within 15 %; layers of fewer than 30 taps within 30 %).
+# Instructions, Cortex-M4, portable C at -O2, fitted to counts of every layer of `tiny` with 2, 3
+# and 4 bits (within 15 %; layers of fewer than 30 taps within 30 %).
 FRONTEND_PER_FRAME = 27_000
 PER_WEIGHT_AND_LANE_PAIR = {2: 5.1, 3: 6.2}  # time lanes
 PER_WEIGHT_OF_TWO_CHANNELS = {2: 3.3, 3: 4.8}  # channel lanes

@@ -1,18 +1,29 @@
-"""The reference network against brute-force loops, its flush, and its decisions."""
+"""The reference network against brute-force loops and the C runtime, its flush, its decisions."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
 from float_graphs import small
+from graphs import random_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shiftmcu.blob import ConvLayer, Decision, Head, PoolLayer, QuantGraph
+from shiftmcu import native
+from shiftmcu.blob import (
+    ConvLayer,
+    Decision,
+    Head,
+    Layer,
+    PoolLayer,
+    QuantGraph,
+    tensor_shapes,
+    write,
+)
 from shiftmcu.convert.decisions import candidate
 from shiftmcu.convert.quantize import quantize
 from shiftmcu.convert.reference import decide, flush_samples, run, run_clip
@@ -234,3 +245,103 @@ def test_scores_stay_in_q15(row: list[int], table: bool) -> None:
     graph = rules(tuples=((0, 0), (0, 1), (1, 1)) if table else ())
     best = candidate(graph, np.array(row, np.int64))
     assert 0 <= best.margin <= best.score <= 32768
+
+
+# Reference against the C runtime: equal at tolerance zero, on graphs and audio drawn at random.
+
+
+def clip(rng: np.random.Generator, n_samples: int) -> NDArray[np.int16]:
+    """Noise in bursts of random level, from silence to clipping."""
+    levels = np.repeat(rng.choice([0, 30, 3000, 60000], -(-n_samples // 4000)), 4000)[:n_samples]
+    noise = rng.normal(0, 1, n_samples) * levels
+    return np.clip(noise, -32768, 32767).astype(np.int16)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_tensor_equals_the_c_network(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    graph = random_graph(rng, bins=int(rng.integers(1, 41)))
+    network = native.Network(native.Model(write(graph)))
+    frames = graph.hop_frames * 5
+    features = rng.integers(-128, 128, (frames, graph.bins)).astype(np.int8)
+    if seed % 4 == 0:
+        features = rng.choice(np.array([-128, 127], np.int8), features.shape)
+    trace, shapes, decisions = run(graph, features), tensor_shapes(graph), 0
+    for block in range(frames // graph.total_stride):
+        rows = slice(block * graph.total_stride, (block + 1) * graph.total_stride)
+        logits = network.run(features[rows])
+        for tensor in range(1, len(shapes)):
+            got = network.tensor(tensor)
+            pooled = shapes[tensor].pooled
+            if got is None or (pooled and logits is None):
+                continue
+            at = (decisions if pooled else block) * len(got)
+            assert np.array_equal(got, trace.tensors[tensor][at : at + len(got)]), tensor
+        if logits is not None:
+            assert np.array_equal(logits, trace.logits[decisions])
+            decisions += 1
+    assert decisions == len(trace.logits) == 5
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_clips_equal_the_c_runtime(seed: int) -> None:
+    rng = np.random.default_rng(1000 + seed)
+    graph = random_graph(rng)
+    model = native.Model(write(graph))
+    n_samples = int(rng.choice([0, 1, 511, 512, 513, int(rng.integers(1, 60000))]))
+    pcm = clip(rng, n_samples)
+    mine, theirs = run_clip(graph, pcm), model.run_clip(pcm)
+    assert np.array_equal(mine.features, theirs.features)
+    assert np.array_equal(mine.logits, theirs.logits)
+    assert [astuple(e) for e in mine.events] == [astuple(e) for e in theirs.events]
+
+
+def test_events_equal_the_c_runtime_where_they_happen() -> None:
+    """Long streams, undecided logits and loose rules: many events, and many that are held back."""
+    count = 0
+    for seed in range(20):
+        rng = np.random.default_rng(2000 + seed)
+        pcm = clip(rng, 160_000)
+        graph = undecided(random_graph(rng, max_channels=4), pcm)
+        rule = replace(graph.decision, threshold=int(rng.integers(0, 3000)), min_margin=0)
+        graph = replace(graph, decision=rule)
+        mine, theirs = run_clip(graph, pcm), native.Model(write(graph)).run_clip(pcm)
+        assert [astuple(e) for e in mine.events] == [astuple(e) for e in theirs.events], seed
+        count += len(mine.events)
+    assert count > 100, count
+
+
+def undecided(graph: QuantGraph, pcm: NDArray[np.int16]) -> QuantGraph:
+    """Heads whose logits are around 0 over ``pcm``, so that the best class changes."""
+    tensors, layers = run_clip(graph, pcm).tensors, list(graph.layers)
+    for head in graph.heads:
+        layer = layers[head.layer]
+        assert isinstance(layer, ConvLayer)
+        mean = tensors[head.layer + 1].mean(axis=0) * 2.0**layer.shift / layer.mult
+        bias = (layer.bias - mean).astype(np.int32)
+        shift = np.minimum(31, layer.shift + 5).astype(np.uint8)
+        layers[head.layer] = replace(layer, bias=bias, shift=shift)
+    return replace(graph, layers=tuple(layers))
+
+
+def test_extreme_logits_decide_equally() -> None:
+    """Sums of slots and steps of smoothing that would leave int32."""
+    for seed in range(40):
+        rng = np.random.default_rng(3000 + seed)
+        graph = random_graph(rng, max_channels=4)
+        layers = list(graph.layers)
+        for head in graph.heads:
+            layers[head.layer] = extreme_head(rng, layers[head.layer])
+        graph = replace(graph, layers=tuple(layers))
+        pcm = clip(rng, 30_000)
+        mine, theirs = run_clip(graph, pcm), native.Model(write(graph)).run_clip(pcm)
+        assert np.array_equal(mine.logits, theirs.logits)
+        assert [astuple(e) for e in mine.events] == [astuple(e) for e in theirs.events], seed
+
+
+def extreme_head(rng: np.random.Generator, layer: Layer) -> ConvLayer:
+    """Biases up to 2^30 in magnitude at the largest factor that the proof allows."""
+    assert isinstance(layer, ConvLayer)
+    ones, units = np.ones(layer.channels, np.int32), layer.channels
+    bias = rng.integers(-(1 << 30), 1 << 30, units).astype(np.int32) // 2 * 3 // 2
+    return replace(layer, bias=bias, mult=ones, shift=ones.astype(np.uint8))
