@@ -207,7 +207,7 @@ def _build_native(folder: Path) -> str:
         *("-ffunction-sections", "-fdata-sections", "-fno-ident"),
         f"-ffile-prefix-map={folder}=.",
         '-DSMCU_BOARD="native"',
-        *(f"-Ifirmware/{part}" for part in ("src", "include", "lib/shiftmcu", "lib/model")),
+        *(f"-Ifirmware/{part}" for part in ("src", "include", "lib", "lib/shiftmcu")),
         *(str(p.relative_to(folder)) for p in (*own, source / "port_native.c", *sources(folder))),
         *("-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,-Map=firmware.map"),
         *("-o", "firmware.elf"),

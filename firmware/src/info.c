@@ -1,0 +1,126 @@
+#include "info.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "frontend_tables.h"
+#include "model/model.h"
+#include "port.h"
+#include "session.h"
+#include "version.h"
+#include "wire.h"
+
+#define LINE_BYTES 512u /* more than any line, but `slots` of a very wordy model: see there */
+
+/* Lines are never torn: a packet that could not take another whole line is sent first. */
+static void line_start(const char *key)
+{
+    if (smcu_wire_room() < LINE_BYTES) {
+        smcu_wire_send();
+        smcu_wire_begin(SMCU_PACKET_INFO);
+    }
+    smcu_wire_text(key);
+    smcu_wire_text("=");
+}
+
+static void text_line(const char *key, const char *value)
+{
+    line_start(key);
+    smcu_wire_text(value);
+    smcu_wire_text("\n");
+}
+
+static void number_line(const char *key, uint32_t value)
+{
+    char digits[11];
+    char *p = digits + sizeof(digits) - 1;
+
+    *p = '\0';
+    do {
+        *--p = (char)('0' + value % 10u);
+        value /= 10u;
+    } while (value != 0u);
+    text_line(key, p);
+}
+
+static void hex_line(const char *key, const uint8_t *bytes, size_t n)
+{
+    static const char digit[] = "0123456789abcdef";
+
+    line_start(key);
+    for (size_t i = 0; i < n; i++) {
+        smcu_wire_u8((uint8_t)digit[bytes[i] >> 4]);
+        smcu_wire_u8((uint8_t)digit[bytes[i] & 15u]);
+    }
+    smcu_wire_text("\n");
+}
+
+/* slots=name:label|label;name:label|label, without the command head; labels that do not fit into
+ * a packet are left out from the end, so that the line stays whole. */
+static void slots_line(const smcu_model_t *model)
+{
+    smcu_wire_send();
+    smcu_wire_begin(SMCU_PACKET_INFO);
+    smcu_wire_text("slots=");
+    for (uint32_t h = 0; h + 1u < model->n_heads; h++) {
+        smcu_head_t head;
+
+        smcu_model_head(model, h, &head);
+        if (strlen(head.name) + 3u > smcu_wire_room()) {
+            break;
+        }
+        smcu_wire_text(h == 0u ? "" : ";");
+        smcu_wire_text(head.name);
+        for (uint32_t c = 0; c < head.n_classes; c++) {
+            const char *label = smcu_model_label(model, h, c);
+
+            if (strlen(label) + 2u > smcu_wire_room()) {
+                break;
+            }
+            smcu_wire_text(c == 0u ? ":" : "|");
+            smcu_wire_text(label);
+        }
+    }
+    smcu_wire_text("\n");
+}
+
+static void model_lines(const smcu_model_t *model)
+{
+    text_line("model", smcu_model_name(model));
+    hex_line("model_sha256", smcu_model_sha256(model), 32);
+    number_line("logits", model->n_logits);
+    number_line("hop_frames", model->hop_frames);
+    slots_line(model);
+}
+
+void smcu_info_send(smcu_status_t model_status)
+{
+    const smcu_port_info_t *port = smcu_port_info();
+    const uint32_t frontend = SMCU_FRONTEND_ID;
+    const uint8_t id[4] = {(uint8_t)(frontend >> 24), (uint8_t)(frontend >> 16),
+                           (uint8_t)(frontend >> 8), (uint8_t)frontend};
+
+    smcu_wire_begin(SMCU_PACKET_INFO);
+    text_line("fw", "shiftmcu");
+    text_line("fw_version", SMCU_FW_VERSION);
+    text_line("link", "shlink/1");
+    text_line("board", port->board);
+    text_line("mcu", port->mcu);
+    number_line("clock_hz", port->clock_hz);
+    text_line("opt", "-O2");
+    text_line("tick_unit", port->tick_unit);
+    number_line("tick_hz", port->tick_hz);
+    number_line("abi", SMCU_MODEL_ABI);
+    hex_line("frontend_id", id, sizeof(id));
+    number_line("arena_bytes", SMCU_MODEL_ARENA_BYTES);
+    number_line("state_bytes", (uint32_t)(sizeof(smcu_stream) - sizeof(smcu_frontend_t)));
+    number_line("frontend_bytes", (uint32_t)sizeof(smcu_frontend_t));
+    number_line("ring_bytes", SMCU_RX_RING_BYTES);
+    number_line("stack_free", smcu_port_stack_free());
+    text_line("model_status", smcu_status_name(model_status));
+    if (model_status == SMCU_OK) {
+        model_lines(smcu_session_model());
+    }
+    text_line("end", "1");
+    smcu_wire_send();
+}

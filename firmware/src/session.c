@@ -1,0 +1,244 @@
+#include "session.h"
+
+#include <string.h>
+
+#include "bytes.h"
+#include "model/model.h"
+#include "port.h"
+#include "results.h"
+#include "selftest.h"
+#include "wire.h"
+
+#define MODE_EXACT 1u
+/* Longest silence that stands in for lost audio, 65 s: a wrong index must not stop the board. */
+#define MAX_GAP_SAMPLES (1u << 20)
+#define CHUNK_SAMPLES 160u
+
+smcu_stream_t smcu_stream;
+uint32_t smcu_arena[(SMCU_MODEL_ARENA_BYTES + 3u) / 4u];
+
+static smcu_model_t model;
+
+static struct {
+    bool running;
+    bool finished; /* stream_id was answered with DONE: `done` below repeats it */
+    bool exact;
+    uint32_t stream_id;
+    uint32_t next_sample; /* index of the sample that comes next */
+    uint32_t missing_samples;
+} session;
+
+smcu_status_t smcu_session_init(void)
+{
+    const smcu_hooks_t hooks = {.ticks = smcu_port_ticks, .features = smcu_results_features};
+    smcu_status_t status = smcu_model_open(&model, smcu_model_blob, SMCU_MODEL_BYTES);
+
+    if (status == SMCU_OK) {
+        status = smcu_stream_init(&smcu_stream, &model, smcu_arena, sizeof(smcu_arena), &hooks);
+    }
+    if (status == SMCU_OK) {
+        smcu_results_init(&model);
+    }
+    return status;
+}
+
+const smcu_model_t *smcu_session_model(void)
+{
+    return &model;
+}
+
+bool smcu_session_running(void)
+{
+    return session.running;
+}
+
+void smcu_session_abandon(void)
+{
+    session.running = false;
+    session.finished = false;
+}
+
+void smcu_session_send_credit(void)
+{
+    smcu_wire_begin(SMCU_PACKET_CREDIT);
+    smcu_wire_u32(2u * session.next_sample);
+    smcu_wire_u32(SMCU_RX_WINDOW);
+    smcu_wire_send();
+}
+
+static void send_gap(uint32_t count)
+{
+    smcu_wire_begin(SMCU_PACKET_GAP);
+    smcu_wire_u32(session.next_sample);
+    smcu_wire_u32(count);
+    smcu_wire_send();
+}
+
+static void send_started(void)
+{
+    smcu_wire_begin(SMCU_PACKET_STARTED);
+    smcu_wire_u32(session.stream_id);
+    smcu_wire_u32(SMCU_RX_WINDOW);
+    smcu_wire_send();
+}
+
+static void send_done(void)
+{
+    smcu_wire_begin(SMCU_PACKET_DONE);
+    smcu_wire_u32(session.stream_id);
+    smcu_wire_u32(session.next_sample);
+    smcu_wire_u32((uint32_t)smcu_stream.frames);
+    smcu_wire_u32(smcu_results_count()->decisions);
+    smcu_wire_u32(smcu_results_count()->events);
+    smcu_wire_u32(session.missing_samples);
+    smcu_wire_u64(smcu_stream.frontend_ticks);
+    smcu_wire_u64(smcu_stream.network_ticks);
+    smcu_wire_send();
+}
+
+static void push(const int16_t *pcm, size_t n)
+{
+    while (n > 0) {
+        smcu_result_t result;
+        const size_t taken = smcu_stream_push(&smcu_stream, pcm, n, &result);
+
+        pcm += taken;
+        n -= taken;
+        if (result.decided) {
+            smcu_results_send(&result);
+        }
+    }
+}
+
+static void push_bytes(const uint8_t *bytes, size_t n_samples)
+{
+    while (n_samples > 0) {
+        int16_t pcm[CHUNK_SAMPLES];
+        const size_t n = (n_samples < CHUNK_SAMPLES) ? n_samples : CHUNK_SAMPLES;
+
+        for (size_t i = 0; i < n; i++) {
+            pcm[i] = (int16_t)smcu_bytes_u16(bytes + 2u * i);
+        }
+        push(pcm, n);
+        bytes += 2u * n;
+        n_samples -= n;
+    }
+}
+
+static void push_zeros(size_t n)
+{
+    static const int16_t zeros[CHUNK_SAMPLES];
+
+    while (n > 0) {
+        const size_t part = (n < CHUNK_SAMPLES) ? n : CHUNK_SAMPLES;
+
+        push(zeros, part);
+        n -= part;
+    }
+}
+
+void smcu_session_start(const uint8_t *payload, size_t n)
+{
+    if (n != 8 || payload[0] != 0 || payload[1] > MODE_EXACT) {
+        smcu_wire_error(SMCU_LINK_ERR_PAYLOAD, "START: source 0, mode 0 or 1");
+        return;
+    }
+    const uint32_t id = smcu_bytes_u32(payload + 4);
+    if (!session.running || session.stream_id != id) {
+        memset(&session, 0, sizeof(session));
+        session.running = true;
+        session.exact = payload[1] == MODE_EXACT;
+        session.stream_id = id;
+        smcu_results_start(id, smcu_bytes_u16(payload + 2));
+        smcu_stream_reset(&smcu_stream);
+    }
+    send_started();
+}
+
+/* Audio from next_sample on is missing: announced, and in live mode replaced by silence. False when
+ * the stream cannot go on behind it. */
+static bool handle_gap(uint32_t count)
+{
+    send_gap(count);
+    if (session.exact) {
+        return false;
+    }
+    session.missing_samples += count;
+    smcu_results_gap(session.next_sample + count);
+    push_zeros(count);
+    session.next_sample += count;
+    return true;
+}
+
+void smcu_session_audio(const uint8_t *payload, size_t n)
+{
+    if (!session.running) {
+        smcu_wire_error(SMCU_LINK_ERR_STATE, "AUDIO outside a stream");
+        return;
+    }
+    if (n < 4 || n % 2u != 0u) {
+        smcu_wire_error(SMCU_LINK_ERR_PAYLOAD, "AUDIO: first_sample, then whole samples");
+        return;
+    }
+    const uint32_t ahead = smcu_bytes_u32(payload) - session.next_sample;
+    const uint32_t samples = (uint32_t)(n - 4u) / 2u;
+    if (ahead >= 0x80000000u) { /* older: a doubled packet */
+        smcu_session_send_credit();
+        return;
+    }
+    if (ahead > MAX_GAP_SAMPLES) {
+        smcu_wire_error(SMCU_LINK_ERR_PAYLOAD, "AUDIO: first_sample is more than 65 s ahead");
+        return;
+    }
+    if (ahead > 0u && !handle_gap(ahead)) {
+        return;
+    }
+    /* Its bytes have left the ring: the host may send on while the samples are computed. */
+    session.next_sample += samples;
+    smcu_session_send_credit();
+    push_bytes(payload + 4, samples);
+}
+
+void smcu_session_stop(const uint8_t *payload, size_t n)
+{
+    if (n != 8) {
+        smcu_wire_error(SMCU_LINK_ERR_PAYLOAD, "STOP has 8 bytes");
+        return;
+    }
+    if (smcu_bytes_u32(payload) != session.stream_id || !(session.running || session.finished)) {
+        smcu_wire_error(SMCU_LINK_ERR_STATE, "STOP of another stream");
+        return;
+    }
+    if (session.running) {
+        const uint32_t ahead = smcu_bytes_u32(payload + 4) - session.next_sample;
+
+        if (ahead > MAX_GAP_SAMPLES) {
+            smcu_wire_error(SMCU_LINK_ERR_PAYLOAD, "STOP: total_samples does not fit the stream");
+            return;
+        }
+        if (ahead > 0u && !handle_gap(ahead)) {
+            return;
+        }
+        push_zeros(smcu_stream_flush_samples(&smcu_stream));
+        session.running = false;
+        session.finished = true;
+    }
+    send_done();
+}
+
+void smcu_session_selftest(void)
+{
+    if (session.running) {
+        smcu_wire_error(SMCU_LINK_ERR_STATE, "SELFTEST in a stream");
+        return;
+    }
+    smcu_session_abandon(); /* the stream's sums are overwritten: no DONE can be repeated */
+    smcu_results_start(0, 0);
+    const smcu_selftest_result_t result = smcu_selftest_run(&smcu_stream);
+    smcu_wire_begin(SMCU_PACKET_SELFTEST_ACK);
+    smcu_wire_u16(result.vectors);
+    smcu_wire_u16(result.passed);
+    smcu_wire_u16(result.first_bad);
+    smcu_wire_u16(0);
+    smcu_wire_send();
+}

@@ -1,0 +1,33 @@
+/* One audio stream at a time: START, AUDIO, STOP, and what the network says about it. */
+#ifndef SMCU_SESSION_H
+#define SMCU_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "stream.h"
+
+extern smcu_stream_t smcu_stream;
+
+/* Opens the model and takes its arena. SMCU_OK, or why there will be no stream. */
+smcu_status_t smcu_session_init(void);
+
+/* The model that was opened; valid when smcu_session_init said SMCU_OK. */
+const smcu_model_t *smcu_session_model(void);
+
+bool smcu_session_running(void);
+
+/* Forgets the running stream without a DONE. */
+void smcu_session_abandon(void);
+
+/* Bytes of sample data taken since START, modulo 2^32: sends it as CREDIT. */
+void smcu_session_send_credit(void);
+
+/* The packets START, AUDIO, STOP and SELFTEST: each answers by itself. */
+void smcu_session_start(const uint8_t *payload, size_t n);
+void smcu_session_audio(const uint8_t *payload, size_t n);
+void smcu_session_stop(const uint8_t *payload, size_t n);
+void smcu_session_selftest(void);
+
+#endif
