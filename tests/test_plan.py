@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from float_graphs import small
+from graphs import ALPHABET_NAMES, random_graph, tiny_graph
 
+from shiftmcu import native
 from shiftmcu.blob import QuantGraph, write
 from shiftmcu.convert import plan_cli
-from shiftmcu.convert.memory import RESERVED_RAM_BYTES, arena
+from shiftmcu.convert.emit import emit
+from shiftmcu.convert.memory import FIRMWARE_FLASH_BYTES, RESERVED_RAM_BYTES, arena
 from shiftmcu.convert.plan import check_fit, draft, plan
 from shiftmcu.convert.quantize import quantize
 from shiftmcu.errors import BoardNotFound, DoesNotFit, UsageError
+from shiftmcu.host.build import build_firmware
 
 BOARD = "stm32f405"
 
@@ -33,6 +38,28 @@ def test_every_arena_byte_belongs_to_someone(graph: QuantGraph) -> None:
     assert layout.records + sum(layout.tensors) + layout.scratch + layout.smooth == layout.total
     assert sum(layer.ram_bytes for layer in made.layers) == sum(layout.tensors[1:])
     assert all(offset % 4 == 0 for offset in layout.offsets)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_arena_equals_the_runtime(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    random = random_graph(rng) if seed > 5 else tiny_graph(rng, ALPHABET_NAMES[seed])
+    model = native.Model(write(random))
+    layout = arena(random)
+    assert layout.total == model.arena_bytes
+    assert layout.total - layout.smooth == model.net_arena_bytes
+
+
+@pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="no arm-none-eabi-gcc")
+def test_ram_equals_the_symbols_of_the_linker_map(graph: QuantGraph, tmp_path: Path) -> None:
+    pytest.importorskip("platformio", reason="PlatformIO comes with the [build] extra")
+    built = build_firmware(BOARD, emit(graph), tmp_path / "firmware")
+    made = plan(graph, BOARD)
+    assert {name: built.symbols[name] for name, _ in made.ram} == dict(made.ram)
+    others = built.data_bytes + built.bss_bytes - made.ram_bytes
+    assert 0 <= others <= RESERVED_RAM_BYTES - 4096
+    assert built.code_bytes <= FIRMWARE_FLASH_BYTES
+    assert built.text_bytes + built.data_bytes <= made.flash_bytes
 
 
 def test_model_flash_is_the_file(graph: QuantGraph) -> None:
