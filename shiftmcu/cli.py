@@ -14,10 +14,10 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from shiftmcu import __version__
-from shiftmcu.errors import ShiftMcuError
+from shiftmcu.errors import ShiftMcuError, UsageError
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,13 @@ COMMANDS = (
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    """Wrong arguments are errors like all others: code, message, next step, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError("usage", f"{self.prog}: {message}.", f"{self.prog} --help")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (see journeys in the README)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -60,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:
     """The whole parser; only the chosen subcommand's module is imported for its arguments."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="shiftmcu", description="Spoken commands understood on a microcontroller, offline."
     )
     parser.add_argument("--version", action="version", version=f"shiftmcu {__version__}")
