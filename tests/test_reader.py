@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from float_graphs import evaluate
 
+from shiftmcu import native
+from shiftmcu.blob import read
+from shiftmcu.cli import main
 from shiftmcu.convert.keras_reader import load
 from shiftmcu.convert.quantize import LOGIT_STEP_NATS, quantize
 from shiftmcu.convert.reference import run
@@ -213,3 +216,25 @@ def test_shared_layer_is_named(tmp_path: Path) -> None:
 def test_sequential_model_is_refused(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((None, BINS)), keras.layers.Dropout(0.1)])
     assert refused(save(model, tmp_path / "s.keras")).code == "convert.topology"
+
+
+def test_command_line_converts_end_to_end(
+    saved: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole way to a file that the C runtime opens, and whose self-test it passes."""
+    out = tmp_path / "out"
+    code = main(["convert", str(saved[1]), "-o", str(out), "--board", "stm32f405", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert document["fits"] is True
+    assert {path.name for path in out.iterdir()} == set(document["files"])
+    blob = (out / "model.shift").read_bytes()
+    (test,) = read(blob).selftests
+    assert np.array_equal(native.Model(blob).run_clip(test.pcm).logits, test.logits)
+
+
+def test_command_line_names_the_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["convert", str(tmp_path / "no.keras"), "-o", str(tmp_path / "out"), "--json"])
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (code, error["code"]) == (2, "convert.missing_file")
+    assert not (tmp_path / "out").exists()
