@@ -37,26 +37,40 @@ Labels = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Task:
-    """What is learned: labels per slot, and the tuples of class indices that occur."""
+    """What is learned: labels per slot, and the tuples of class indices that occur.
+
+    ``aux`` are labels of other speech (say, single words of many speakers) that only train the
+    back bone: those clips are rejects, and their heads are not kept.
+    """
 
     slots: Mapping[str, tuple[str, ...]]
     tuples: tuple[tuple[int, ...], ...] = ()
+    aux: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def heads(self) -> dict[str, tuple[str, ...]]:
+        """Slots, then auxiliary labels: the columns of ``Examples.classes``."""
+        return {**self.slots, **self.aux}
 
     @classmethod
-    def of(cls, clips: Iterable[Clip], slots: Mapping[str, tuple[str, ...]]) -> Task:
+    def of(
+        cls,
+        clips: Iterable[Clip],
+        slots: Mapping[str, tuple[str, ...]],
+        aux: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> Task:
         """With several slots, the table of tuples seen in ``clips``, sorted."""
         bare = cls(slots)
-        if len(slots) < 2:
-            return bare
-        seen = {bare.classes(clip) for clip in clips if clip.command}
-        return cls(slots, tuple(sorted(seen)))
+        seen = {bare.classes(clip) for clip in clips if clip.command} if len(slots) > 1 else set()
+        return cls(slots, tuple(sorted(seen)), aux or {})
 
     def classes(self, clip: Clip) -> tuple[int, ...]:
-        """Class index per slot; all -1 for a reject. Raises ``data.label``."""
-        if not clip.command:
-            return (-1,) * len(self.slots)
+        """Class index per head, -1 where it has none (slots of a reject). Raises ``data.label``."""
         values = []
-        for slot, labels in self.slots.items():
+        for slot, labels in self.heads.items():
+            if clip.command == (slot in self.aux) or (slot in self.aux and slot not in clip.slots):
+                values.append(-1)
+                continue
             value = clip.slots.get(slot, NONE)
             if value not in labels:
                 raise UsageError(
@@ -98,7 +112,7 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Examples:
-    """Rendered features with targets: ``classes`` (sources, slots) -1 for rejects."""
+    """Rendered features with targets: ``classes`` (sources, heads), -1 for none."""
 
     features: FeatureSet
     classes: Labels
@@ -124,7 +138,7 @@ def training_sources(
     rng = np.random.default_rng(seed)
     sources: list[Source] = []
     classes: list[tuple[int, ...]] = []
-    nothing = (-1,) * len(task.slots)
+    nothing = (-1,) * len(task.heads)
 
     def add(path: str, kind: str, target: tuple[int, ...]) -> None:
         seed_of = seed * 1_000_003 + len(sources)
@@ -134,7 +148,7 @@ def training_sources(
     for clip in commands:
         add(str(clip.path), "command" if clip.command else "reject", task.classes(clip))
     for clip in rejects:
-        add(str(clip.path), "reject", nothing)
+        add(str(clip.path), "reject", task.classes(clip))
     real = [clip for clip in commands if clip.command]
     count = round(mix.truncated * len(real))
     for i in rng.choice(len(real), count, replace=count > len(real)):
@@ -149,7 +163,7 @@ def clean_sources(clips: Sequence[Clip], task: Task) -> tuple[list[Source], Labe
     """The clips as they are (validation)."""
     sources = [Source(str(clip.path), "clean", 0) for clip in clips]
     classes = [task.classes(clip) for clip in clips]
-    return sources, np.array(classes, np.int32).reshape(len(classes), len(task.slots))
+    return sources, np.array(classes, np.int32).reshape(len(classes), len(task.heads))
 
 
 def epoch_order(
@@ -224,7 +238,7 @@ def make_batch(
 
 def _targets(classes: Labels, task: Task, smoothing: float) -> dict[str, NDArray[np.float32]]:
     targets = {}
-    for k, (slot, labels) in enumerate(task.slots.items()):
+    for k, (slot, labels) in enumerate(task.heads.items()):
         counts = (classes[:, k] >= 0).astype(np.float32)[:, None]
         one_hot = np.eye(len(labels), dtype=np.float32)[np.maximum(classes[:, k], 0)]
         smooth = one_hot * (1.0 - smoothing) + smoothing / len(labels)

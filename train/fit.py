@@ -58,9 +58,11 @@ class FitOptions:
     optimizer: str = "adam"
     weight_decay: float = 1e-4
     command_weight: float = 0.5
+    aux_weight: float = 0.5
     warmup: float = 0.05
     freeze: float = 0.08
     seed: int = 0
+    eager: bool = False  # no compilation: slow steps, quick start (debugging, tests)
     batches: BatchOptions = field(default_factory=BatchOptions)
 
     @property
@@ -157,7 +159,7 @@ def _judge(
     logits: Logits, examples: Examples, task: Task, command_weight: float
 ) -> tuple[float, float, float]:
     """(loss, accuracy, command accuracy) of validation logits."""
-    classes = examples.classes[examples.features.source]
+    classes = examples.classes[examples.features.source, : len(task.slots)]
     is_command = classes[:, 0] >= 0
     named = {slot: logits[f"head_{slot}"] for slot in task.slots}
     right = (task.forced(named) == classes).all(axis=1)[is_command]
@@ -280,10 +282,8 @@ def _phase(run: _Run, train: Examples, first: int, last: int, lr: float, backup:
     run.model.compile(
         optimizer=_optimizer(run.options, lr, max(1, steps), warm=first == 0),
         loss=dict.fromkeys(run.model.output_names, soft_cross_entropy),
-        loss_weights={
-            name: run.options.command_weight if name == "head_command" else 1.0
-            for name in run.model.output_names
-        },
+        loss_weights=_loss_weights(run),
+        run_eagerly=run.options.eager,
         jit_compile="auto" if keras.backend.backend() == "jax" else False,
     )
     backup.mkdir(parents=True, exist_ok=True)
@@ -298,6 +298,12 @@ def _phase(run: _Run, train: Examples, first: int, last: int, lr: float, backup:
             keras.callbacks.BackupAndRestore(str(backup), delete_checkpoint=False),
         ],
     )
+
+
+def _loss_weights(run: _Run) -> dict[str, float]:
+    weights = dict.fromkeys(run.model.output_names, 1.0)
+    weights["head_command"] = run.options.command_weight
+    return weights | {f"head_{name}": run.options.aux_weight for name in run.task.aux}
 
 
 def _optimizer(options: FitOptions, lr: float, steps: int, *, warm: bool) -> keras.Optimizer:
@@ -343,8 +349,8 @@ def estimate_statistics(
         relu.trainable = True
 
 
-def copy_matching(model: keras.Model, donor: keras.Model) -> list[str]:
-    """Copy every layer whose name and weight shapes are equal; heads are left new.
+def copy_matching(model: keras.Model, donor: keras.Model, *, heads: bool = False) -> list[str]:
+    """Copy every layer whose name and weight shapes are equal; heads only with ``heads``.
 
     Returns the names copied. Raises ``train.init`` when nothing matches.
     """
@@ -352,13 +358,16 @@ def copy_matching(model: keras.Model, donor: keras.Model) -> list[str]:
     copied = []
     for layer in model.layers:
         other = donors.get(layer.name)
-        if other is None or not layer.weights or layer.name.startswith("head_"):
+        if other is None or not layer.weights:
+            continue
+        if layer.name.startswith("head_") and not heads:
             continue
         mine = [tuple(w.shape) for w in layer.weights]
         if mine == [tuple(w.shape) for w in other.weights]:
             layer.set_weights(other.get_weights())
             copied.append(layer.name)
-    if not copied:
+    # Activation scales match every network; a back bone has kernels.
+    if not any(name.endswith("_conv") for name in copied):
         raise UsageError(
             "train.init",
             "no layer of the initial model has a name and shape of this network.",

@@ -47,6 +47,14 @@ def _add_data_arguments(data: argparse._ArgumentGroup) -> None:
     data.add_argument(
         "--noise", action="append", default=[], metavar="SPEC|DIR", help="background noise"
     )
+    data.add_argument(
+        "--aux",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="other labelled speech: rejects "
+        "whose labels help to train the back bone (heads not kept)",
+    )
     data.add_argument("--variants", type=int, default=4, help="renderings per clip (%(default)s)")
     data.add_argument(
         "--truncated", type=float, default=0.15, help="cut commands as rejects, per command clip"
@@ -63,6 +71,7 @@ def _add_fit_arguments(fit: argparse._ArgumentGroup) -> None:
     fit.add_argument("--smoothing", type=float, default=0.05, help="of labels (%(default)s)")
     fit.add_argument("--mixup", type=float, default=0.0, help="Beta parameter, 0 = off")
     fit.add_argument("--command-weight", type=float, default=0.5, help="of the command head's loss")
+    fit.add_argument("--aux-weight", type=float, default=0.5, help="of each --aux head's loss")
     fit.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     fit.add_argument("--seeds", type=int, default=1, help="how many, from --seed on")
 
@@ -104,6 +113,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         valid=args.valid,
         rejects=tuple(args.reject),
         noises=tuple(args.noise),
+        aux=tuple(args.aux),
         out=args.out,
         name=args.name or args.out.name,
         network=args.network,
@@ -118,6 +128,7 @@ def _plan(args: argparse.Namespace) -> Plan:
             optimizer=args.optimizer,
             weight_decay=args.weight_decay,
             command_weight=args.command_weight,
+            aux_weight=args.aux_weight,
             seed=args.seed,
             batches=BatchOptions(smoothing=args.smoothing, mixup=args.mixup),
         ),

@@ -37,6 +37,7 @@ class Plan:
     valid: str = ""
     rejects: tuple[str, ...] = ()
     noises: tuple[str, ...] = ()
+    aux: tuple[str, ...] = ()
     network: str = "tiny"
     network_options: dict[str, Any] = field(default_factory=dict)
     init: Path | None = None
@@ -68,6 +69,7 @@ class Corpus:
     train_rejects: list[Clip]
     valid_rejects: list[Clip]
     noises: list[str]
+    aux: dict[str, tuple[str, ...]]
 
     @property
     def clips(self) -> list[Clip]:
@@ -87,6 +89,8 @@ def read_corpus(plan: Plan, report: Reporter) -> Corpus:
                 "add a split column or speakers, or name validation data with --valid",
             )
     rejects = [clip for text in plan.rejects for clip in _rejects(text, report)]
+    aux_clips, aux = _aux(plan.aux, report)
+    rejects += aux_clips
     valid_rejects = [clip for clip in rejects if clip.split == "valid"]
     noises = [str(clip.path) for text in plan.noises for clip in _noises(text, report)]
     return Corpus(
@@ -96,7 +100,24 @@ def read_corpus(plan: Plan, report: Reporter) -> Corpus:
         [clip for clip in rejects if clip.split == "train"],
         _spread(valid_rejects, 2 * len(valid)),
         noises,
+        aux,
     )
+
+
+def _aux(texts: Sequence[str], report: Reporter) -> tuple[list[Clip], dict[str, tuple[str, ...]]]:
+    """Auxiliary sets: rejects whose own labels train the back bone through heads of their own."""
+    clips: list[Clip] = []
+    heads: dict[str, tuple[str, ...]] = {}
+    for i, text in enumerate(texts):
+        data = _load(text, (), report)
+        for slot, labels in datasets.slot_labels(data.split("train"), data.slots).items():
+            heads[f"aux{i}_{slot}"] = labels
+        names = {slot: f"aux{i}_{slot}" for slot in data.slots}
+        for clip in data.clips:
+            renamed = {names[slot]: value for slot, value in clip.slots.items()}
+            known = clip.split == "train" and clip.command
+            clips.append(replace(clip, command=False, slots=renamed if known else {}))
+    return clips, heads
 
 
 def _load(text: str, slots: Sequence[str], report: Reporter) -> Dataset:
@@ -137,7 +158,7 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
     """
     _prepare_folder(plan)
     corpus = read_corpus(plan, report)
-    task = Task.of(corpus.train, corpus.slots)
+    task = Task.of(corpus.train, corpus.slots, corpus.aux)
     key = datasets.data_hash(corpus.clips)
     keras.utils.set_random_seed(plan.fit.seed)
     probe = networks.build(plan.network, corpus.slots, **plan.network_options)
@@ -206,7 +227,7 @@ def _truncated_valid(clips: list[Clip], task: Task, mix: Mixture) -> tuple[list[
     """Every fifth validation command, cut short: the command head must refuse it."""
     cut = [clip for clip in clips if clip.command][::5] if mix.truncated > 0 else []
     sources = [Source(str(c.path), "truncated", i, 1, mix.keep(task)) for i, c in enumerate(cut)]
-    return sources, np.full((len(cut), len(task.slots)), -1, np.int32)
+    return sources, np.full((len(cut), len(task.heads)), -1, np.int32)
 
 
 def _train_seed(
@@ -221,7 +242,7 @@ def _train_seed(
 ) -> dict[str, Any]:
     started = time.monotonic()
     keras.utils.set_random_seed(options.seed)
-    model = networks.build(plan.network, task.slots, **plan.network_options)
+    model = networks.build(plan.network, task.heads, **plan.network_options)
     if plan.init is not None:
         donor = keras.saving.load_model(plan.init, compile=False)
         report.note(f"from {plan.init}: {len(copy_matching(model, donor))} layers")
@@ -235,9 +256,12 @@ def _train_seed(
         folder / "state",
         lambda epoch: report.epoch(epoch, options.epochs),
     )
+    if task.aux:
+        trained, model = model, networks.build(plan.network, task.slots, **plan.network_options)
+        copy_matching(model, trained, heads=True)
     logits = predict(model, valid_set, framing.hop_frames)
     named = {name.removeprefix("head_"): value for name, value in logits.items()}
-    truth = valid_set.classes[valid_set.features.source]
+    truth = valid_set.classes[valid_set.features.source, : len(task.slots)]
     rule, outcome = choose_rule(named, truth, task, plan.rule)
     info = {
         "name": plan.name,
@@ -276,6 +300,7 @@ def _record(
             "train_rejects": len(corpus.train_rejects),
             "valid_rejects": len(corpus.valid_rejects),
             "noises": len(corpus.noises),
+            "aux_labels": sum(len(labels) for labels in corpus.aux.values()),
         },
         "train": train_set.counts(),
         "valid": valid_set.counts(),
