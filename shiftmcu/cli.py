@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from shiftmcu import __version__
+from shiftmcu import __version__, register_layers
 from shiftmcu.errors import ShiftMcuError, UsageError
 
 
@@ -107,7 +107,7 @@ def _injected(command: str) -> dict[str, Callable[..., Any]]:
     if command in {"flash", "listen", "validate", "demo"}:
         return {"load_clips": _load_clips, "emit": _emit, "plan": _plan}
     if command == "convert":
-        return {"register_layers": _register_layers}
+        return {"register_layers": register_layers}
     return {}
 
 
@@ -127,20 +127,6 @@ def _plan(*args: Any, **kwargs: Any) -> Any:
     from shiftmcu.convert.plan import plan
 
     return plan(*args, **kwargs)
-
-
-def _register_layers() -> None:
-    """Make our Keras layers known to ``keras.saving`` before a model is read."""
-    try:
-        importlib.import_module("shiftmcu.train.layers")
-    except ImportError as error:
-        from shiftmcu.errors import ToolMissing
-
-        raise ToolMissing(
-            "tool.keras",
-            f"reading a Keras model needs Keras, and it cannot be imported ({error}).",
-            "pip install 'shiftmcu[train]'",
-        ) from error
 
 
 def _report(error: ShiftMcuError, *, as_json: bool, verbose: bool) -> int:
