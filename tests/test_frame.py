@@ -23,6 +23,7 @@ from shiftmcu.host.frame import PAYLOAD_MAX, Decoder, Packet, Text, encode
 TESTS = Path(__file__).parent
 LIBRARY = TESTS.parent / "firmware" / "lib" / "shiftmcu"
 GOLDEN = TESTS / "golden" / "frame.json"
+SOURCES = ("fft.c", "frame.c", "frontend.c", "frontend_tables.c")
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"]
 
@@ -51,7 +52,7 @@ def c_side(tmp_path_factory: pytest.TempPathFactory) -> Pipe:
         pytest.skip("no C compiler is installed")
     program = tmp_path_factory.mktemp("frame") / "pipe"
     sources = [TESTS / "c" / "pipe.c"]
-    sources += [LIBRARY / name for name in ("frame.c", "frontend.c", "frontend_tables.c")]
+    sources += [LIBRARY / name for name in SOURCES]
     command = [compiler, "-std=c99", *WARNINGS, *SANITIZERS, f"-I{LIBRARY}", "-o", str(program)]
     subprocess.run([*command, *map(str, sources)], check=True)
 
