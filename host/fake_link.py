@@ -6,7 +6,9 @@ with FakeDevice(FakeBoard(info), to_board=FaultyLine(0.04)) as fake:
 
 from __future__ import annotations
 
+import contextlib
 import random
+import select
 import socket
 import threading
 from collections import Counter
@@ -60,23 +62,14 @@ class FaultyLine:
         return bytes(flipped)
 
 
-class FakeDevice:
-    """A ``FakeBoard`` behind a listening socket, served by a thread; one host at a time."""
+class _Server:
+    """A listening socket on this machine, served by a thread; one host at a time."""
 
-    def __init__(
-        self,
-        board: FakeBoard,
-        *,
-        to_board: FaultyLine | None = None,
-        to_host: FaultyLine | None = None,
-    ) -> None:
-        self.board = board
-        self._to_board = to_board or FaultyLine(0.0)
-        self._to_host = to_host or FaultyLine(0.0)
+    def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(_POLL_S)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="fake device", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="fake link", daemon=True)
         self.url = f"socket://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> Self:
@@ -103,19 +96,73 @@ class FakeDevice:
                 client, _ = self._listener.accept()
             except TimeoutError:
                 continue
-            with client:
-                client.settimeout(_POLL_S)
+            with client, contextlib.suppress(OSError):  # the host hung up
                 self._talk(client)
 
     def _talk(self, client: socket.socket) -> None:
+        raise NotImplementedError
+
+
+class FakeDevice(_Server):
+    """A ``FakeBoard`` behind a socket."""
+
+    def __init__(
+        self,
+        board: FakeBoard,
+        *,
+        to_board: FaultyLine | None = None,
+        to_host: FaultyLine | None = None,
+    ) -> None:
+        super().__init__()
+        self.board = board
+        self._to_board = to_board or FaultyLine(0.0)
+        self._to_host = to_host or FaultyLine(0.0)
+
+    def _talk(self, client: socket.socket) -> None:
+        client.settimeout(_POLL_S)
         while not self._stop.is_set() and not self.board.gone:
             try:
                 data = client.recv(65536)
-                if not data:
-                    return
-                answer = self.board.receive(self._to_board.carry(data))
-                client.sendall(self._to_host.carry(answer))
             except TimeoutError:
                 continue
-            except OSError:
-                return  # the host hung up
+            if not data:
+                return
+            answer = self.board.receive(self._to_board.carry(data))
+            client.sendall(self._to_host.carry(answer))
+
+
+class DamagedPort(_Server):
+    """A socket that leads to the board at ``address`` (host, port) over damaging lines."""
+
+    def __init__(
+        self, address: tuple[str, int], *, to_board: FaultyLine, to_host: FaultyLine
+    ) -> None:
+        super().__init__()
+        self._address = address
+        self._to_board = to_board
+        self._to_host = to_host
+
+    @property
+    def packets(self) -> int:
+        """Packets that have passed in both directions."""
+        return self._to_board.packets + self._to_host.packets
+
+    @property
+    def damaged(self) -> int:
+        return self._to_board.damage.total() + self._to_host.damage.total()
+
+    def set_rates(self, to_board: float, to_host: float) -> None:
+        """Shares of packets damaged from now on."""
+        self._to_board.rate, self._to_host.rate = to_board, to_host
+
+    def _talk(self, client: socket.socket) -> None:
+        with socket.create_connection(self._address) as board:
+            while not self._stop.is_set():
+                for ready in select.select([client, board], [], [], _POLL_S)[0]:
+                    data = ready.recv(65536)
+                    if not data:
+                        return
+                    if ready is client:
+                        board.sendall(self._to_board.carry(data))
+                    else:
+                        client.sendall(self._to_host.carry(data))
