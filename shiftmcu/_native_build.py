@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cffi import FFI
+from cffi import FFI  # type: ignore[import-untyped]
 
 RUNTIME = Path("firmware") / "lib" / "shiftmcu"
 ROOT = Path(__file__).resolve().parent.parent

@@ -73,62 +73,45 @@ static void pack_lanes(const smcu_conv_t *conv)
     }
 }
 
-/* Adds both lanes of a word, each an int16, to two sums. */
-static inline void unpack(uint32_t word, int32_t *low, int32_t *high)
+/* The packed weights of `channel` and the next one; of the last one twice when there is no next. */
+static smcu_kernels_weights_t weights_of(const smcu_layer_t *layer, uint32_t channel,
+                                         const uint32_t *table)
 {
-    const int32_t first = (int16_t)(uint16_t)word;
-    *low += first;
-    *high += (int16_t)(uint16_t)((word - (uint32_t)first) >> 16);
-}
-
-/* Two channels, `columns` word columns from `column` on, all taps. */
-static void run_columns(const smcu_conv_t *conv, const uint32_t *table,
-                        const uint8_t *const codes[CHANNELS], uint32_t column, uint32_t columns,
-                        int32_t sums[CHANNELS * MAX_COLUMNS][2])
-{
-    const smcu_layer_t *layer = conv->layer;
-    const uint32_t bits = layer->alphabet->bits;
-    const uint32_t most = SMCU_KERNELS_LANE_SUM / layer->alphabet->max_abs;
-    const uint32_t step = (uint32_t)layer->stride * layer->c_in;
-    const uint32_t all = (uint32_t)layer->kernel * layer->c_in;
-    uint32_t words[CHANNELS * MAX_COLUMNS];
-    for (uint32_t done = 0; done < all; done += most) { /* `most` is a multiple of a group */
-        const uint32_t taps = all - done < most ? all - done : most;
-        const uint8_t *const next[CHANNELS] = {codes[0] + done * bits / 8u,
-                                               codes[1] + done * bits / 8u};
-        const uint32_t *x = conv->scratch + column * step + done;
-        if (columns == 2) {
-            smcu_kernels_lanes_2(bits, table, next, x, step, taps, words);
-        } else {
-            smcu_kernels_lanes_1(bits, table, next, x, taps, words);
-        }
-        for (uint32_t i = 0; i < CHANNELS * columns; i++) {
-            unpack(words[i], &sums[i][0], &sums[i][1]);
-        }
-    }
+    smcu_kernels_weights_t weights;
+    const uint32_t taps = (uint32_t)layer->kernel * layer->c_in;
+    const uint32_t channel_bytes = smcu_alphabet_channel_bytes(layer->alphabet, taps);
+    weights.table = table;
+    weights.codes[0] = layer->codes + channel * channel_bytes;
+    weights.codes[1] = weights.codes[0] + (channel + 1u < layer->c_out ? channel_bytes : 0u);
+    weights.bits = layer->alphabet->bits;
+    weights.taps = taps;
+    weights.run = SMCU_KERNELS_LANE_SUM / layer->alphabet->max_abs;
+    return weights;
 }
 
 /* Two positions per word. */
 static void run_lanes(const smcu_conv_t *conv)
 {
     const smcu_layer_t *layer = conv->layer;
-    const uint32_t c_out = layer->c_out;
     const uint32_t half = half_of(conv->positions);
-    const uint32_t channel_bytes =
-        smcu_alphabet_channel_bytes(layer->alphabet, (uint32_t)layer->kernel * layer->c_in);
+    const uint32_t step = (uint32_t)layer->stride * layer->c_in;
     uint32_t table[8];
     for (uint32_t i = 0; i < 8; i++) {
         table[i] = word_of(layer->alphabet->weight[i]);
     }
     pack_lanes(conv);
-    for (uint32_t channel = 0; channel < c_out; channel += CHANNELS) {
-        const uint32_t channels = c_out - channel < CHANNELS ? 1u : CHANNELS;
-        const uint8_t *first = layer->codes + channel * channel_bytes;
-        const uint8_t *const codes[CHANNELS] = {first, first + (channels - 1u) * channel_bytes};
+    for (uint32_t channel = 0; channel < layer->c_out; channel += CHANNELS) {
+        const uint32_t channels = channel + 1u < layer->c_out ? CHANNELS : 1u;
+        const smcu_kernels_weights_t weights = weights_of(layer, channel, table);
         for (uint32_t column = 0; column < half; column += MAX_COLUMNS) {
-            const uint32_t columns = half - column < MAX_COLUMNS ? 1u : MAX_COLUMNS;
+            const uint32_t columns = column + 1u < half ? MAX_COLUMNS : 1u;
+            const uint32_t *x = conv->scratch + column * step;
             int32_t sums[CHANNELS * MAX_COLUMNS][2] = {{0}};
-            run_columns(conv, table, codes, column, columns, sums);
+            if (columns == 1) {
+                smcu_kernels_lanes_1(&weights, x, sums);
+            } else {
+                smcu_kernels_lanes_2(&weights, x, step, sums);
+            }
             for (uint32_t i = 0; i < channels * columns; i++) {
                 const uint32_t position = column + i % columns;
                 finish(conv, channel + i / columns, position, sums[i][0]);
@@ -156,25 +139,14 @@ static void fill_pair_table(const smcu_alphabet_t *alphabet, uint32_t *table)
 static void run_pairs(const smcu_conv_t *conv)
 {
     const smcu_layer_t *layer = conv->layer;
-    const uint32_t bits = layer->alphabet->bits;
-    const uint32_t most = SMCU_KERNELS_LANE_SUM / layer->alphabet->max_abs;
-    const uint32_t all = (uint32_t)layer->kernel * layer->c_in;
-    const uint32_t channel_bytes = smcu_alphabet_channel_bytes(layer->alphabet, all);
     fill_pair_table(layer->alphabet, conv->scratch);
     for (uint32_t channel = 0; channel < layer->c_out; channel += CHANNELS) {
-        const uint32_t channels = layer->c_out - channel < CHANNELS ? 1u : CHANNELS;
-        const uint8_t *first = layer->codes + channel * channel_bytes;
-        const uint8_t *second = first + (channels - 1u) * channel_bytes;
+        const smcu_kernels_weights_t weights = weights_of(layer, channel, conv->scratch);
         int32_t sums[CHANNELS] = {0, 0};
-        for (uint32_t done = 0; done < all; done += most) {
-            const uint32_t taps = all - done < most ? all - done : most;
-            const uint8_t *const codes[CHANNELS] = {first + done * bits / 8u,
-                                                    second + done * bits / 8u};
-            unpack(smcu_kernels_pair(bits, conv->scratch, codes, conv->in + done, taps), &sums[0],
-                   &sums[1]);
-        }
-        for (uint32_t i = 0; i < channels; i++) {
-            finish(conv, channel + i, 0, sums[i]);
+        smcu_kernels_pair(&weights, conv->in, sums);
+        finish(conv, channel, 0, sums[0]);
+        if (channel + 1u < layer->c_out) {
+            finish(conv, channel + 1u, 0, sums[1]);
         }
     }
 }
