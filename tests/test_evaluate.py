@@ -94,17 +94,28 @@ def test_scores_follow_the_tuple_rule() -> None:
     assert score[0] == pytest.approx(0.5 * 0.08 / (0.08 + 0.06))
 
 
-def test_rule_separates_commands_from_rejects() -> None:
-    sure, unsure = [0.0, 4.0], [0.0, 0.9]
-    logits = {
-        "word": np.array([[9.0, 0.0]] * 4),
-        "command": np.array([sure, sure, unsure, unsure]),
+def stream(*command: float) -> dict[str, np.ndarray]:
+    """Decisions that say "a", with these logits for the command."""
+    return {
+        "word": np.array([[9.0, 0.0]] * len(command)),
+        "command": np.array([[0.0, c] for c in command]),
     }
+
+
+def test_rule_separates_commands_from_rejects() -> None:
+    streams = [stream(-5.0, 4.0, 4.0, 4.0)] * 2 + [stream(-5.0, 0.9, 0.9, 0.9)] * 2
     truth = np.array([[0], [0], [-1], [-1]], np.int32)
-    rule, outcome_ = choose_rule(logits, truth, Task({"word": ("a", "b")}), DecisionRule())
-    assert rule.threshold > 0.71 * 32768  # sigmoid(0.9)
-    assert outcome_["accepted"] == 1.0
-    assert outcome_["false_accepts"] == 0.0
+    _, result = choose_rule(streams, truth, Task({"word": ("a", "b")}), DecisionRule())
+    assert result == {"right": 1.0, "wrong": 0.0, "false": 0.0}
+
+
+def test_hold_ignores_a_short_burst() -> None:
+    streams = [stream(-9.0, 9.0, 9.0, 9.0), stream(-9.0, 9.0, -9.0, -9.0)]
+    truth = np.array([[0], [-1]], np.int32)
+    rule, result = choose_rule(streams, truth, Task({"word": ("a", "b")}), DecisionRule())
+    assert rule.hold >= 2 or rule.smooth_shift == 1
+    assert result["right"] == 1.0
+    assert result["false"] == 0.0
 
 
 @pytest.mark.parametrize("snr_db", [0.0, 12.0])

@@ -132,6 +132,25 @@ def test_epoch_shows_one_variant_of_each_source() -> None:
     assert sorted(shown) == list(range(12))
 
 
+def test_epoch_limits_the_rejects() -> None:
+    data = some_examples()  # 8 commands, 4 rejects
+    shown = np.concatenate(ex.epoch_order(np.random.default_rng(0), data, 1, rejects=0.25))
+    assert data.command[data.features.source[shown]].tolist().count(False) == 2
+    assert len(shown) == 10
+
+
+def test_stream_logits_end_in_the_final_decision() -> None:
+    from shiftmcu.train import networks
+
+    data = some_examples()
+    model = networks.tiny(TASK.slots, channels=(4, 6, 6, 8), kernel=3, segments=3)
+    final = fit.predict(model, data, 8, batch=8)
+    for i, stream in enumerate(fit.stream_logits(model, data, 8, batch=8)):
+        assert stream["head_action"].shape == (data.features.frames[i] // 8, 2)
+        for head, logits in stream.items():
+            np.testing.assert_allclose(logits[-1], final[head][i], rtol=1e-4, atol=1e-4)
+
+
 def test_batch_is_padded_and_rejects_do_not_count_in_slots() -> None:
     data = some_examples()
     inputs, targets = ex.make_batch(data, TASK, np.array([0, 4]), 8)

@@ -5,8 +5,9 @@ Floats, because the Keras network is judged here; the converted network applies 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ ONE_Q15 = 32768
 _THRESHOLDS = tuple(k / 20 for k in range(6, 19))  # 0.30 .. 0.90
 
 Floats = NDArray[np.float64]
+Stream = Mapping[str, NDArray[np.floating]]
 
 
 @dataclass(frozen=True)
@@ -69,27 +71,76 @@ def _two_best(p: Floats) -> tuple[Floats, Floats]:
     return top[:, -1], top[:, -2]
 
 
-def choose_rule(
-    logits: Mapping[str, NDArray[np.floating]],
-    truth: NDArray[np.int32],
-    task: Task,
-    start: DecisionRule,
-) -> tuple[DecisionRule, dict[str, float]]:
-    """The threshold with the most right acceptances minus false ones; of equals, nearest 0.5.
+def _events(
+    classes: NDArray[np.int32], qualifies: NDArray[np.bool_], rule: DecisionRule
+) -> list[tuple[int, ...]]:
+    """The event rule of numerics section 3 over the decisions of one stream."""
+    found: list[tuple[int, ...]] = []
+    run, running, last, last_at, released = 0, (), (), 0, True
+    for at, good in enumerate(qualifies):
+        now = tuple(int(c) for c in classes[at])
+        run = (run + 1 if now == running else 1) if good else 0
+        running = now if good else ()
+        released = released or not (good and now == last)
+        blocked = bool(last) and (at - last_at < rule.cooldown or (now == last and not released))
+        if good and run >= rule.hold and not blocked:
+            found.append(now)
+            last, last_at, released = now, at, False
+    return found
 
-    ``truth`` is (n, slots), -1 for rejects. Returns the rule and what it does on this data.
+
+def _smoothed(stream: Stream, shift: int) -> Stream:
+    """``y += (l - y) / 2^shift`` from decision to decision."""
+    if shift == 0:
+        return stream
+    result = {}
+    for name, logits in stream.items():
+        y = np.array(logits, np.float64)
+        for k in range(1, y.shape[0]):
+            y[k] = y[k - 1] + (y[k] - y[k - 1]) / 2**shift
+        result[name] = y
+    return result
+
+
+def choose_rule(
+    streams: Sequence[Stream], truth: NDArray[np.int32], task: Task, start: DecisionRule
+) -> tuple[DecisionRule, dict[str, float]]:
+    """Threshold, hold and smoothing with the most right events minus wrong and false ones.
+
+    ``streams`` are the logits (decisions, classes) of each clip by slot and "command"; ``truth``
+    is (n, slots), -1 for rejects. Of equals, the threshold nearest 0.5 and the longer hold win.
+    Returns the rule and what it does on this data.
     """
-    classes, score, margin = scores(logits, task)
-    command = truth[:, 0] >= 0
-    right = command & (classes == truth).all(axis=1)
     rows = []
-    for threshold in _THRESHOLDS:
-        fires = (score >= threshold) & (margin >= start.min_margin / ONE_Q15)
-        hit = float(np.mean((fires & right)[command]))
-        wrong = float(np.mean((fires & ~right)[command]))
-        false = float(np.mean(fires[~command])) if (~command).any() else 0.0
-        gain = hit - wrong - false
-        rows.append((round(gain, 6), -abs(threshold - 0.5), threshold, hit, wrong, false))
-    _, _, threshold, hit, wrong, false = max(rows)
-    rule = replace(start, threshold=round(threshold * ONE_Q15))
-    return rule, {"threshold": threshold, "accepted": hit, "wrong": wrong, "false_accepts": false}
+    for shift in (0, 1):
+        judged = [scores(_smoothed(stream, shift), task) for stream in streams]
+        for hold, threshold in product((1, 2, 3), _THRESHOLDS):
+            rule = replace(
+                start, smooth_shift=shift, hold=hold, threshold=round(threshold * ONE_Q15)
+            )
+            outcome = _outcome(judged, truth, rule)
+            gain = outcome["right"] - outcome["wrong"] - outcome["false"]
+            rows.append((round(gain, 6), -abs(threshold - 0.5), hold, shift, rule, outcome))
+    *_, rule, outcome = max(rows, key=lambda row: row[:4])
+    return rule, outcome
+
+
+def _outcome(
+    judged: Sequence[tuple[NDArray[np.int32], Floats, Floats]],
+    truth: NDArray[np.int32],
+    rule: DecisionRule,
+) -> dict[str, float]:
+    """Shares of commands with only right events, and with a wrong one; of rejects with any."""
+    counts = {"right": 0, "wrong": 0, "false": 0}
+    for (classes, score, margin), row in zip(judged, truth, strict=True):
+        good = (score * ONE_Q15 >= rule.threshold) & (margin * ONE_Q15 >= rule.min_margin)
+        said = set(_events(classes, good, rule))
+        if not said:
+            continue
+        if row[0] < 0:
+            counts["false"] += 1
+        else:
+            counts["right" if said == {tuple(int(c) for c in row)} else "wrong"] += 1
+    commands = int((truth[:, 0] >= 0).sum())
+    totals = {"right": commands, "wrong": commands, "false": truth.shape[0] - commands}
+    return {name: round(count / max(1, totals[name]), 4) for name, count in counts.items()}

@@ -167,14 +167,21 @@ def clean_sources(clips: Sequence[Clip], task: Task) -> tuple[list[Source], Labe
 
 
 def epoch_order(
-    rng: np.random.Generator, examples: Examples, batch: int
+    rng: np.random.Generator, examples: Examples, batch: int, rejects: float = np.inf
 ) -> list[NDArray[np.int64]]:
-    """Batches of example indices: one variant of every source, similar lengths together."""
+    """Batches of example indices: one variant of each source, similar lengths together.
+
+    At most ``rejects`` times as many rejects as commands are shown, another draw each epoch.
+    """
     source = examples.features.source
     draw = rng.random(source.size)
     by_source = np.lexsort((draw, source))
     first = np.flatnonzero(np.diff(source[by_source], prepend=-1))
     chosen = by_source[first]
+    command = examples.command[source[chosen]]
+    most = int(min(rejects * command.sum(), (~command).sum())) or int((~command).sum())
+    refused = rng.choice(chosen[~command], most, replace=False)
+    chosen = np.concatenate([chosen[command], refused])
     length = examples.features.frames[chosen] + rng.uniform(0.0, PAD_FRAMES, chosen.size)
     chosen = chosen[np.argsort(length)]
     # Drop a random rest, so that every batch has the same shape.
@@ -199,6 +206,7 @@ class BatchOptions:
     mixup: float = 0.0
     spec: SpecRecipe | None = field(default_factory=SpecRecipe)
     shift_frames: int = 8  # up to this many leading frames are dropped: any decision phase
+    early: int = 2  # the judged decision is up to this many before the last
 
 
 Batch = tuple[dict[str, NDArray[np.generic]], dict[str, NDArray[np.float32]]]
@@ -224,6 +232,10 @@ def make_batch(
         drop = rng.integers(0, options.shift_frames, index.size)
     rows = [examples.features.example(int(i))[d:] for i, d in zip(index, drop, strict=True)]
     frames = np.array([-(-r.shape[0] // hop_frames) * hop_frames for r in rows], np.int32)
+    if rng is not None and options.early > 0:
+        early = rng.integers(0, options.early + 1, index.size)
+        frames = np.maximum(frames - early * hop_frames, hop_frames).astype(np.int32)
+        rows = [row[:count] for row, count in zip(rows, frames, strict=True)]
     time = padded_frames(max(int(frames.max()), min_frames), hop_frames)
     x = np.zeros((index.size, time, rows[0].shape[1]), np.float32)
     for k, row in enumerate(rows):

@@ -40,6 +40,7 @@ __all__ = [
     "fit",
     "predict",
     "soft_cross_entropy",
+    "stream_logits",
 ]
 
 Tensor = Any
@@ -59,6 +60,7 @@ class FitOptions:
     weight_decay: float = 1e-4
     command_weight: float = 0.5
     aux_weight: float = 0.5
+    rejects: float = 1.5  # shown per epoch, per command
     warmup: float = 0.05
     freeze: float = 0.08
     seed: int = 0
@@ -114,7 +116,7 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def _draw(self) -> list[NDArray[np.int64]]:
         rng = np.random.default_rng((self.options.seed, self.epoch))
-        return epoch_order(rng, self.examples, self.options.batch)
+        return epoch_order(rng, self.examples, self.options.batch, self.options.rejects)
 
     @property
     def num_batches(self) -> int:
@@ -153,6 +155,27 @@ def predict(model: keras.Model, examples: Examples, hop_frames: int, batch: int 
         parts.append({k: np.asarray(v)[: index.size] for k, v in logits.items()})
     back = np.argsort(order, kind="stable")
     return {k: np.concatenate([p[k] for p in parts])[back] for k in parts[0]}
+
+
+def stream_logits(
+    model: keras.Model, examples: Examples, hop_frames: int, batch: int = 64
+) -> list[Logits]:
+    """Logits at every decision of every source: by head, (decisions, classes)."""
+    pool = model.get_layer("pool")
+    heads = [layer for layer in model.layers if layer.name.startswith("head_")]
+    back_bone = keras.Model(model.input["features"], pool.input[0])
+    lengths = examples.features.frames
+    order = np.argsort(lengths, kind="stable")
+    found: dict[int, Logits] = {}
+    for start in range(0, order.size, batch):
+        index = order[start : start + batch]
+        inputs, _ = make_batch(examples, Task({}), index, hop_frames)
+        pooled = pool.sliding(ops.convert_to_tensor(back_bone.predict_on_batch(inputs["features"])))
+        logits = {head.name: np.asarray(head(pooled)) for head in heads}
+        for row, i in enumerate(index):
+            count = int(lengths[i]) // hop_frames
+            found[int(i)] = {name: value[row, :count] for name, value in logits.items()}
+    return [found[i] for i in range(order.size)]
 
 
 def _judge(
@@ -338,7 +361,7 @@ def estimate_statistics(
     for relu in relus:
         relu.trainable = False
     rng = np.random.default_rng((options.seed, options.epochs))
-    for i, index in enumerate(epoch_order(rng, train, options.batch)[:30]):
+    for i, index in enumerate(epoch_order(rng, train, options.batch, options.rejects)[:30]):
         for norm in norms:
             norm.momentum = i / (i + 1.0)
         inputs, _ = make_batch(train, task, index, hop_frames, rng, options.batches)

@@ -71,6 +71,7 @@ def _add_fit_arguments(fit: argparse._ArgumentGroup) -> None:
     fit.add_argument("--smoothing", type=float, default=0.05, help="of labels (%(default)s)")
     fit.add_argument("--mixup", type=float, default=0.0, help="Beta parameter, 0 = off")
     fit.add_argument("--command-weight", type=float, default=0.5, help="of the command head's loss")
+    fit.add_argument("--rejects", type=float, default=1.5, help="per epoch and command (1.5)")
     fit.add_argument("--aux-weight", type=float, default=0.5, help="of each --aux head's loss")
     fit.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     fit.add_argument("--seeds", type=int, default=1, help="how many, from --seed on")
@@ -129,6 +130,7 @@ def _plan(args: argparse.Namespace) -> Plan:
             weight_decay=args.weight_decay,
             command_weight=args.command_weight,
             aux_weight=args.aux_weight,
+            rejects=args.rejects,
             seed=args.seed,
             batches=BatchOptions(smoothing=args.smoothing, mixup=args.mixup),
         ),

@@ -21,7 +21,7 @@ from shiftmcu.train.datasets import Clip, Dataset
 from shiftmcu.train.decide import DecisionRule, choose_rule
 from shiftmcu.train.examples import Examples, Mixture, Task, clean_sources, training_sources
 from shiftmcu.train.features import FeatureSet, Framing, Source, render
-from shiftmcu.train.fit import Epoch, FitOptions, FitResult, copy_matching, fit, predict
+from shiftmcu.train.fit import Epoch, FitOptions, FitResult, copy_matching, fit, stream_logits
 from shiftmcu.train.record import save_model, versions, write_curves, write_json
 
 __all__ = ["Corpus", "Plan", "Reporter", "read_corpus", "train"]
@@ -259,10 +259,12 @@ def _train_seed(
     if task.aux:
         trained, model = model, networks.build(plan.network, task.slots, **plan.network_options)
         copy_matching(model, trained, heads=True)
-    logits = predict(model, valid_set, framing.hop_frames)
-    named = {name.removeprefix("head_"): value for name, value in logits.items()}
+    streams = [
+        {name.removeprefix("head_"): value for name, value in stream.items()}
+        for stream in stream_logits(model, valid_set, framing.hop_frames)
+    ]
     truth = valid_set.classes[valid_set.features.source, : len(task.slots)]
-    rule, outcome = choose_rule(named, truth, task, plan.rule)
+    rule, outcome = choose_rule(streams, truth, task, plan.rule)
     info = {
         "name": plan.name,
         "frontend_id": f"{FRONTEND_ID:08x}",
