@@ -7,12 +7,14 @@ network. The requantization is drawn so that activations use most of their range
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from shiftmcu import blob, po2
 from shiftmcu.frontend import FRONTEND_ID
 
+ROOT = Path(__file__).resolve().parent.parent
 ALPHABET_NAMES = tuple(a.name for a in po2.ALPHABETS)
 
 
