@@ -19,6 +19,7 @@ from shiftmcu.train.features import FeatureSet, Framing, Source, featurize, rend
 
 keras = pytest.importorskip("keras", reason="Keras comes with the [train] extra")
 fit = pytest.importorskip("shiftmcu.train.fit")
+predict = pytest.importorskip("shiftmcu.train.predict")
 training = pytest.importorskip("shiftmcu.train.training")
 
 pytestmark = [
@@ -144,8 +145,8 @@ def test_stream_logits_end_in_the_final_decision() -> None:
 
     data = some_examples()
     model = networks.tiny(TASK.slots, channels=(4, 6, 6, 8), kernel=3, segments=3)
-    final = fit.predict(model, data, 8, batch=8)
-    for i, stream in enumerate(fit.stream_logits(model, data, 8, batch=8)):
+    final = predict.predict(model, data, 8, batch=8)
+    for i, stream in enumerate(predict.stream_logits(model, data, 8, batch=8)):
         assert stream["head_action"].shape == (data.features.frames[i] // 8, 2)
         for head, logits in stream.items():
             np.testing.assert_allclose(logits[-1], final[head][i], rtol=1e-4, atol=1e-4)
@@ -268,13 +269,13 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
 
 
 def test_copy_matching_refuses_a_stranger() -> None:
-    from shiftmcu.train import networks
+    from shiftmcu.train import networks, transfer
 
     one = networks.tiny({"a": "xy"}, channels=(4, 6), kernel=3)
     same = networks.tiny({"b": "xyz"}, channels=(4, 6), kernel=3)
-    assert "block1a_conv" in fit.copy_matching(one, same)
+    assert "block1a_conv" in transfer.copy_matching(one, same)
     with pytest.raises(UsageError) as error:
-        fit.copy_matching(one, networks.tiny({"b": "xyz"}, channels=(5, 7), kernel=5))
+        transfer.copy_matching(one, networks.tiny({"b": "xyz"}, channels=(5, 7), kernel=5))
     assert error.value.code == "train.init"
 
 

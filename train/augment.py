@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import soxr
+import soxr  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 __all__ = [
@@ -182,7 +182,8 @@ def spec_augment(
     size, time, bins = batch.shape
     silent = batch <= 0.0
     batch = _warp_bins(rng, batch, recipe)
-    batch = batch + rng.uniform(-recipe.level_steps, recipe.level_steps, (size, 1, 1))
+    level = rng.uniform(-recipe.level_steps, recipe.level_steps, (size, 1, 1))
+    batch = batch + level.astype(np.float32)
     fill = np.sum(batch, axis=1, keepdims=True) / np.maximum(frames, 1)[:, None, None]
     fill = np.broadcast_to(np.minimum(fill, 255.0), batch.shape)
     masked = np.zeros(batch.shape, bool)

@@ -76,7 +76,9 @@ def _events(
 ) -> list[tuple[int, ...]]:
     """The event rule of numerics section 3 over the decisions of one stream."""
     found: list[tuple[int, ...]] = []
-    run, running, last, last_at, released = 0, (), (), 0, True
+    run, last_at, released = 0, 0, True
+    running: tuple[int, ...] = ()
+    last: tuple[int, ...] = ()
     for at, good in enumerate(qualifies):
         now = tuple(int(c) for c in classes[at])
         run = (run + 1 if now == running else 1) if good else 0

@@ -59,7 +59,7 @@ def mix_at_snr(pcm: Pcm, noise: Pcm, snr_db: float, seed: int) -> Pcm:
         return pcm
     mixed = speech + background * np.sqrt(np.mean(speech**2) / power) * 10.0 ** (-snr_db / 20.0)
     mixed *= min(1.0, 32767.0 / max(1.0, float(np.abs(mixed).max())))
-    return np.rint(mixed).astype(np.int16)
+    return np.asarray(np.rint(mixed), np.int16)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ def _final_verdict(logits: NDArray[np.int32], task: Task) -> tuple[tuple[int, ..
     """Forced choice and command verdict of the last decision; nothing without a decision."""
     if logits.shape[0] == 0:
         return (-2,) * len(task.slots), False
-    last, named, at = logits[-1:].astype(np.int64), {}, 0
+    last, at = logits[-1:].astype(np.int64), 0
+    named: dict[str, NDArray[np.int64]] = {}
     for slot, labels in task.slots.items():
         named[slot] = last[:, at : at + len(labels)]
         at += len(labels)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,14 +83,14 @@ class Task:
             values.append(labels.index(value))
         return tuple(values)
 
-    def forced(self, logits: Mapping[str, NDArray[np.floating]]) -> Labels:
+    def forced(self, logits: Mapping[str, NDArray[Any]]) -> Labels:
         """(n, slots) the best tuple of each row of float logits (numerics section 3)."""
         scores = [np.asarray(logits[slot]) for slot in self.slots]
         if not self.tuples:
             return np.stack([s.argmax(axis=1) for s in scores], axis=1).astype(np.int32)
         table = np.array(self.tuples, np.int32)
         sums = sum(s[:, table[:, k]] for k, s in enumerate(scores))
-        return table[np.asarray(sums).argmax(axis=1)]
+        return np.asarray(table[np.asarray(sums).argmax(axis=1)], np.int32)
 
 
 @dataclass(frozen=True)

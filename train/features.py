@@ -180,7 +180,7 @@ def _as_wave(pcm: NDArray[np.int16]) -> NDArray[np.float32]:
 
 
 def _as_pcm(wave: NDArray[np.float32]) -> NDArray[np.int16]:
-    return np.clip(np.rint(wave * 32768.0), -32768, 32767).astype(np.int16)
+    return np.asarray(np.clip(np.rint(wave * 32768.0), -32768, 32767), np.int16)
 
 
 def _render_source(job: _Job) -> _Result:

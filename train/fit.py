@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import keras
+import keras  # type: ignore[import-untyped]
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
@@ -29,22 +29,20 @@ from shiftmcu.train.examples import (
     make_batch,
     padded_frames,
 )
-from shiftmcu.train.layers import QuantizedReLU, frozen_shifts
+from shiftmcu.train.layers import frozen_shifts
+from shiftmcu.train.predict import judge, predict
 from shiftmcu.train.record import write_bytes, write_text
+from shiftmcu.train.transfer import estimate_statistics
 
 __all__ = [
     "Epoch",
     "FitOptions",
     "FitResult",
-    "copy_matching",
     "fit",
-    "predict",
     "soft_cross_entropy",
-    "stream_logits",
 ]
 
 Tensor = Any
-Logits = dict[str, NDArray[np.float32]]
 
 _OPTIMIZERS = ("adam", "sgd")
 
@@ -142,66 +140,6 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self._order = self._draw()
 
 
-def predict(model: keras.Model, examples: Examples, hop_frames: int, batch: int = 128) -> Logits:
-    """Logits in nats per head for every source (its first example), un-augmented."""
-    task = Task({})
-    order = np.argsort(examples.features.frames, kind="stable")
-    parts: list[Logits] = []
-    for start in range(0, order.size, batch):
-        index = order[start : start + batch]
-        padded = np.concatenate([index, np.repeat(index[-1:], batch - index.size)])
-        inputs, _ = make_batch(examples, task, padded, hop_frames)
-        logits = model.predict_on_batch(inputs)
-        parts.append({k: np.asarray(v)[: index.size] for k, v in logits.items()})
-    back = np.argsort(order, kind="stable")
-    return {k: np.concatenate([p[k] for p in parts])[back] for k in parts[0]}
-
-
-def stream_logits(
-    model: keras.Model, examples: Examples, hop_frames: int, batch: int = 64
-) -> list[Logits]:
-    """Logits at every decision of every source: by head, (decisions, classes)."""
-    pool = model.get_layer("pool")
-    heads = [layer for layer in model.layers if layer.name.startswith("head_")]
-    back_bone = keras.Model(model.input["features"], pool.input[0])
-    lengths = examples.features.frames
-    order = np.argsort(lengths, kind="stable")
-    found: dict[int, Logits] = {}
-    for start in range(0, order.size, batch):
-        index = order[start : start + batch]
-        inputs, _ = make_batch(examples, Task({}), index, hop_frames)
-        pooled = pool.sliding(ops.convert_to_tensor(back_bone.predict_on_batch(inputs["features"])))
-        logits = {head.name: np.asarray(head(pooled)) for head in heads}
-        for row, i in enumerate(index):
-            count = int(lengths[i]) // hop_frames
-            found[int(i)] = {name: value[row, :count] for name, value in logits.items()}
-    return [found[i] for i in range(order.size)]
-
-
-def _judge(
-    logits: Logits, examples: Examples, task: Task, command_weight: float
-) -> tuple[float, float, float]:
-    """(loss, accuracy, command accuracy) of validation logits."""
-    classes = examples.classes[examples.features.source, : len(task.slots)]
-    is_command = classes[:, 0] >= 0
-    named = {slot: logits[f"head_{slot}"] for slot in task.slots}
-    right = (task.forced(named) == classes).all(axis=1)[is_command]
-    accepted = logits["head_command"].argmax(axis=1) == 1
-    shares = [float(np.mean(accepted[is_command]))]
-    if not is_command.all():
-        shares.append(float(np.mean(~accepted[~is_command])))
-    loss = command_weight * _mean_nll(logits["head_command"], is_command.astype(np.int64))
-    for k, slot in enumerate(task.slots):
-        loss += _mean_nll(named[slot][is_command], classes[is_command, k])
-    return loss, float(np.mean(right)), float(np.mean(shares))
-
-
-def _mean_nll(logits: NDArray[np.float32], classes: NDArray[np.integer]) -> float:
-    top = logits.max(axis=1, keepdims=True)
-    log_total = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
-    return float(np.mean(log_total - logits[np.arange(classes.size), classes]))
-
-
 class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
     """After each epoch: validate, keep the best weights, write the state, stop on NaN."""
 
@@ -243,7 +181,7 @@ class _Run:
 
     def finish_epoch(self, epoch: int, loss: float, seconds: float) -> None:
         logits = predict(self.model, self.valid, self.hop_frames)
-        judged = _judge(logits, self.valid, self.task, self.options.command_weight)
+        judged = judge(logits, self.valid, self.task, self.options.command_weight)
         row = Epoch(epoch + 1, loss, *judged, seconds)
         # A resumed run may repeat its last epoch.
         self.epochs = [*(e for e in self.epochs if e.epoch < row.epoch), row]
@@ -252,16 +190,19 @@ class _Run:
         write_text(self.folder / "epochs.json", json.dumps([asdict(e) for e in self.epochs]))
         self.report(row)
 
+    def _variables(self) -> list[Any]:
+        # Freezing changes the order of model.variables, but not the paths.
+        return sorted(self.model.variables, key=lambda v: str(v.path))
+
     def _save_weights(self) -> None:
-        values = {v.path: np.asarray(ops.convert_to_numpy(v)) for v in self.model.variables}
         stream = io.BytesIO()
-        np.savez(stream, **values)
+        np.savez(stream, *(np.asarray(ops.convert_to_numpy(v)) for v in self._variables()))
         write_bytes(self.folder / "best.npz", stream.getvalue())
 
     def restore_best(self) -> None:
         with np.load(self.folder / "best.npz") as saved:
-            for variable in self.model.variables:
-                variable.assign(saved[variable.path])
+            for k, variable in enumerate(self._variables()):
+                variable.assign(saved[f"arr_{k}"])
 
     def load(self) -> None:
         path = self.folder / "epochs.json"
@@ -291,7 +232,9 @@ def fit(
     if options.frozen_epochs:
         frozen_shifts(model)
         _phase(run, train, free, options.epochs, 0.1 * options.lr, folder / "frozen")
-        estimate_statistics(model, train, task, hop_frames, options)
+        rng = np.random.default_rng((options.seed, options.epochs))
+        shown = epoch_order(rng, train, options.batch, options.rejects)
+        estimate_statistics(model, train, task, hop_frames, shown[:30], options.batches)
         run.finish_epoch(options.epochs, run.epochs[-1].loss, 0.0)
     run.restore_best()
     return FitResult(run.epochs, max(run.epochs, key=lambda e: (e.rank, e.epoch)))
@@ -349,51 +292,3 @@ def _optimizer(options: FitOptions, lr: float, steps: int, *, warm: bool) -> ker
         f"unknown optimizer {options.optimizer!r}; known: {', '.join(_OPTIMIZERS)}.",
         "choose one with --optimizer",
     )
-
-
-def estimate_statistics(
-    model: keras.Model, train: Examples, task: Task, hop_frames: int, options: FitOptions
-) -> None:
-    """Batch-norm statistics anew, as plain averages over up to 30 batches; the rest stands."""
-    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
-    relus = [x for x in model.layers if isinstance(x, QuantizedReLU)]
-    momenta = [norm.momentum for norm in norms]
-    for relu in relus:
-        relu.trainable = False
-    rng = np.random.default_rng((options.seed, options.epochs))
-    for i, index in enumerate(epoch_order(rng, train, options.batch, options.rejects)[:30]):
-        for norm in norms:
-            norm.momentum = i / (i + 1.0)
-        inputs, _ = make_batch(train, task, index, hop_frames, rng, options.batches)
-        model(inputs, training=True)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    for relu in relus:
-        relu.trainable = True
-
-
-def copy_matching(model: keras.Model, donor: keras.Model, *, heads: bool = False) -> list[str]:
-    """Copy every layer whose name and weight shapes are equal; heads only with ``heads``.
-
-    Returns the names copied. Raises ``train.init`` when nothing matches.
-    """
-    donors = {layer.name: layer for layer in donor.layers}
-    copied = []
-    for layer in model.layers:
-        other = donors.get(layer.name)
-        if other is None or not layer.weights:
-            continue
-        if layer.name.startswith("head_") and not heads:
-            continue
-        mine = [tuple(w.shape) for w in layer.weights]
-        if mine == [tuple(w.shape) for w in other.weights]:
-            layer.set_weights(other.get_weights())
-            copied.append(layer.name)
-    # Activation scales match every network; a back bone has kernels.
-    if not any(name.endswith("_conv") for name in copied):
-        raise UsageError(
-            "train.init",
-            "no layer of the initial model has a name and shape of this network.",
-            "start from a model of the same --network, --bits and --method",
-        )
-    return copied

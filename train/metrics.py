@@ -111,7 +111,7 @@ def _events(commands: Sequence[Outcome], rejects: Sequence[Outcome]) -> dict[str
 
 def per_intent(outcomes: Sequence[Outcome], task: Task) -> list[Mapping[str, Any]]:
     """One row per intent that occurs: its labels, clips and accuracy."""
-    rows = []
+    rows: list[Mapping[str, Any]] = []
     for truth in sorted({o.truth for o in outcomes if o.is_command}):
         of = [o for o in outcomes if o.truth == truth]
         names = [labels[c] for labels, c in zip(task.slots.values(), truth, strict=True)]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
+import keras  # type: ignore[import-untyped]
 import numpy as np
 
 from shiftmcu.errors import UsageError
@@ -199,7 +199,7 @@ def _positions_per_second(model: keras.Model, layer: keras.layers.Layer) -> floa
     """Output rows of a layer per second: 50 frames per second over the strides before it."""
     if isinstance(layer, ShiftDense):
         pool = model.get_layer("pool")
-        return 50.0 / (pool.total_stride * pool.segment)
+        return 50.0 / float(pool.total_stride * pool.segment)
     probe = keras.Model(model.inputs[0], layer.output).compute_output_shape((1, 256, BINS))
     return 50.0 * float(probe[1]) / 256.0
 

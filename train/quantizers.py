@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from keras import ops
+from keras import ops  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from shiftmcu.errors import UsageError
@@ -78,7 +78,7 @@ def s3_integers(factors: Floats) -> Ints:
     for step in factors[2:]:
         exponent = np.where(step > 0, exponent + 1, 0).astype(np.int16)
     sign = np.where(factors[0] >= 0, 1, -1)
-    return (sign * (factors[1] > 0) * (1 << exponent)).astype(np.int16)
+    return np.asarray(sign * (factors[1] > 0) * (1 << exponent), np.int16)
 
 
 def s3_penalty(factors: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ def dense_shift_integers(factors: Floats) -> Ints:
     exponent = np.zeros(factors.shape[1:], np.int16)
     for step in factors[1:]:
         exponent = np.where(step > 0, exponent + 1, 0).astype(np.int16)
-    return (np.where(factors[0] >= 0, 1, -1) * (1 << exponent)).astype(np.int16)
+    return np.asarray(np.where(factors[0] >= 0, 1, -1) * (1 << exponent), np.int16)
 
 
 def _dense_shift_initial(rng: np.random.Generator, shape: tuple[int, ...], factors: int) -> Floats:

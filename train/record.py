@@ -97,8 +97,7 @@ def write_curves(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_text(folder / "curves.csv", table.getvalue())
-    # Drawn on a canvas of its own: no display and no global state of pyplot is touched.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    # A figure of its own: no display and no global state of pyplot is touched.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4), layout="constrained")
@@ -113,5 +112,5 @@ def write_curves(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
     left.set_title("loss")
     right.set_title("validation")
     picture = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(picture)
+    figure.savefig(picture, format="png")
     write_bytes(folder / "curves.png", picture.getvalue())

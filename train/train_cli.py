@@ -13,7 +13,7 @@ from shiftmcu.errors import ToolMissing
 
 if TYPE_CHECKING:
     from shiftmcu.train.fit import Epoch
-    from shiftmcu.train.training import Plan
+    from shiftmcu.train.runplan import Plan
 
 __all__ = ["add_arguments", "run"]
 
@@ -103,7 +103,7 @@ def _plan(args: argparse.Namespace) -> Plan:
     from shiftmcu.train.decide import DecisionRule
     from shiftmcu.train.examples import BatchOptions, Mixture
     from shiftmcu.train.fit import FitOptions
-    from shiftmcu.train.training import Plan
+    from shiftmcu.train.runplan import Plan
 
     network = {"method": args.method, "bits": args.bits, "po2_scales": args.po2_scales}
     for name in ("channels", "kernel", "segments", "segment", "dropout"):

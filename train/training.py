@@ -5,150 +5,27 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import keras
+import keras  # type: ignore[import-untyped]
 import numpy as np
 
 from shiftmcu.errors import UsageError
 from shiftmcu.frontend import FRONTEND_ID
 from shiftmcu.train import datasets, networks
-from shiftmcu.train.augment import Recipe
-from shiftmcu.train.datasets import Clip, Dataset
-from shiftmcu.train.decide import DecisionRule, choose_rule
+from shiftmcu.train.datasets import Clip
+from shiftmcu.train.decide import choose_rule
 from shiftmcu.train.examples import Examples, Mixture, Task, clean_sources, training_sources
 from shiftmcu.train.features import FeatureSet, Framing, Source, render
-from shiftmcu.train.fit import Epoch, FitOptions, FitResult, copy_matching, fit, stream_logits
+from shiftmcu.train.fit import FitOptions, FitResult, fit
+from shiftmcu.train.predict import stream_logits
 from shiftmcu.train.record import save_model, versions, write_curves, write_json
+from shiftmcu.train.runplan import Corpus, Plan, Reporter, read_corpus
+from shiftmcu.train.transfer import copy_matching
 
 __all__ = ["Corpus", "Plan", "Reporter", "read_corpus", "train"]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to train, on what, and where to leave it."""
-
-    data: str
-    out: Path
-    name: str
-    valid: str = ""
-    rejects: tuple[str, ...] = ()
-    noises: tuple[str, ...] = ()
-    aux: tuple[str, ...] = ()
-    network: str = "tiny"
-    network_options: dict[str, Any] = field(default_factory=dict)
-    init: Path | None = None
-    mix: Mixture = field(default_factory=Mixture)
-    recipe: Recipe = field(default_factory=Recipe)
-    rule: DecisionRule = field(default_factory=DecisionRule)
-    fit: FitOptions = field(default_factory=FitOptions)
-    seeds: int = 1
-    resume: bool = False
-    command_line: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Reporter:
-    """Where progress goes; the default keeps silent."""
-
-    note: Callable[[str], None] = lambda _text: None
-    rendered: Callable[[str, int, int], None] = lambda _what, _done, _total: None
-    epoch: Callable[[Epoch, int], None] = lambda _epoch, _of: None
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """The clips of a plan, divided; the test split is not in it."""
-
-    slots: dict[str, tuple[str, ...]]
-    train: list[Clip]
-    valid: list[Clip]
-    train_rejects: list[Clip]
-    valid_rejects: list[Clip]
-    noises: list[str]
-    aux: dict[str, tuple[str, ...]]
-
-    @property
-    def clips(self) -> list[Clip]:
-        return [*self.train, *self.valid, *self.train_rejects, *self.valid_rejects]
-
-
-def read_corpus(plan: Plan, report: Reporter) -> Corpus:
-    """Load and divide. Raises ``data.*``."""
-    data = _load(plan.data, (), report)
-    train = data.split("train")
-    valid = list(_load(plan.valid, data.slots, report).clips) if plan.valid else data.split("valid")
-    for name, part in (("train", train), ("valid", valid)):
-        if not any(clip.command for clip in part):
-            raise UsageError(
-                "data.empty",
-                f"{plan.data!r} has no command clips in split {name!r}.",
-                "add a split column or speakers, or name validation data with --valid",
-            )
-    rejects = [clip for text in plan.rejects for clip in _rejects(text, report)]
-    aux_clips, aux = _aux(plan.aux, report)
-    rejects += aux_clips
-    valid_rejects = [clip for clip in rejects if clip.split == "valid"]
-    noises = [str(clip.path) for text in plan.noises for clip in _noises(text, report)]
-    return Corpus(
-        datasets.slot_labels(train, data.slots),
-        train,
-        valid,
-        [clip for clip in rejects if clip.split == "train"],
-        _spread(valid_rejects, 2 * len(valid)),
-        noises,
-        aux,
-    )
-
-
-def _aux(texts: Sequence[str], report: Reporter) -> tuple[list[Clip], dict[str, tuple[str, ...]]]:
-    """Auxiliary sets: rejects whose own labels train the back bone through heads of their own."""
-    clips: list[Clip] = []
-    heads: dict[str, tuple[str, ...]] = {}
-    for i, text in enumerate(texts):
-        data = _load(text, (), report)
-        for slot, labels in datasets.slot_labels(data.split("train"), data.slots).items():
-            heads[f"aux{i}_{slot}"] = labels
-        names = {slot: f"aux{i}_{slot}" for slot in data.slots}
-        for clip in data.clips:
-            renamed = {names[slot]: value for slot, value in clip.slots.items()}
-            known = clip.split == "train" and clip.command
-            clips.append(replace(clip, command=False, slots=renamed if known else {}))
-    return clips, heads
-
-
-def _load(text: str, slots: Sequence[str], report: Reporter) -> Dataset:
-    data = datasets.load(text, slots)
-    for note in data.notes:
-        report.note(f"{text}: {note}")
-    return data
-
-
-def _rejects(text: str, report: Reporter) -> list[Clip]:
-    return datasets.as_rejects(_load(text, (), report).clips)
-
-
-def _noises(text: str, report: Reporter) -> list[Clip]:
-    """A noise set: a specification, or a folder of audio files."""
-    if ":" in text:
-        return list(_load(text, (), report).clips)
-    files = sorted(
-        path
-        for path in Path(text).expanduser().rglob("*")
-        if path.suffix.lower() in datasets.AUDIO_SUFFIXES
-    )
-    if not files:
-        raise UsageError("data.empty", f"no audio files in {text}.", "give a folder or SPEC")
-    return [Clip(path, path.name, {}) for path in files]
-
-
-def _spread(clips: list[Clip], most: int) -> list[Clip]:
-    if len(clips) <= most:
-        return clips
-    return [clips[i * len(clips) // most] for i in range(most)]
 
 
 def train(plan: Plan, report: Reporter) -> dict[str, Any]:

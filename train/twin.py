@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
+import keras  # type: ignore[import-untyped]
 import numpy as np
 
 from shiftmcu.blob import QuantGraph
@@ -15,7 +15,7 @@ from shiftmcu.train.datasets import Clip
 from shiftmcu.train.evaluate import task_of
 from shiftmcu.train.examples import Examples, clean_sources
 from shiftmcu.train.features import Framing, render
-from shiftmcu.train.fit import predict
+from shiftmcu.train.predict import predict
 
 __all__ = ["float_right"]
 
