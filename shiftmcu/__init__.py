@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+# Version of the keys that --json prints; raised when a key changes its meaning or goes away.
+JSON_SCHEMA = 1
+
 _LAZY = {
     "emit": "shiftmcu.convert.emit",
     "load_model": "shiftmcu.blob",
@@ -34,7 +37,7 @@ _LAZY = {
     "run_clip": "shiftmcu.convert.reference",
 }
 
-__all__ = ["__version__", "connect", "load", "read_pcm", *sorted(_LAZY)]
+__all__ = ["JSON_SCHEMA", "__version__", "connect", "load", "read_pcm", *sorted(_LAZY)]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from shiftmcu import __version__, register_layers
+from shiftmcu import JSON_SCHEMA, __version__, register_layers
 from shiftmcu.errors import ShiftMcuError, UsageError
 
 
@@ -88,7 +88,7 @@ def _run(args: argparse.Namespace) -> int:
     try:
         document = run(args, **_injected(args.command))
         if args.json and document is not None:
-            print(json.dumps(document, ensure_ascii=False))
+            print(json.dumps(_versioned(document), ensure_ascii=False))
         sys.stdout.flush()
     except ShiftMcuError as error:
         return _report(error, as_json=args.json, verbose=args.verbose)
@@ -100,6 +100,11 @@ def _run(args: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return 0
+
+
+def _versioned(document: Any) -> Any:
+    """Objects say which version of their keys they hold; lists (``boards``) cannot."""
+    return {"schema": JSON_SCHEMA, **document} if isinstance(document, dict) else document
 
 
 def _injected(command: str) -> dict[str, Callable[..., Any]]:

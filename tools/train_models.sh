@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Trains the shipped models again, by the very commands that their cards name.
+#
+#   tools/train_models.sh [wakewords] [fsc]        SPEECH=../shared/speech CORPUS=build/corpus
+#
+# Real speech is read from SPEECH; the synthetic corpus is rendered into CORPUS once.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PWD/.venv/bin:$PATH"
+speech=${SPEECH:-../shared/speech}
+corpus=${CORPUS:-build/corpus}
+
+ship() {    # name, run folder: convert, and put the small files into models/
+    shiftmcu convert "$2/model.keras" --out "$2/converted"
+    cp "$2/converted/model.shift" "models/$1.shift"
+    cp "$2/model.keras" "models/$1.keras"
+    cp "$2/run.json" "models/$1.run.json"
+    cp "$2/curves.png" "models/$1.curves.png"
+}
+
+wakewords() {
+    shiftmcu train --name wakewords-tiny --network tiny --method s3 --bits 3 --seed 0 --epochs 60 \
+        --data "csv:$speech/wakewords/labels.csv?slots=keyword" \
+        --reject "csv:$speech/speechocean/labels.csv" --reject "csv:$speech/gsc/labels.csv" \
+        --noise "csv:$speech/noise_home/labels.csv" --out runs/wakewords-tiny
+    ship wakewords-tiny runs/wakewords-tiny
+}
+
+fsc() {
+    shiftmcu synth --out "$corpus/fsc"
+    shiftmcu train --name fsc-tiny --network tiny --method s3 --bits 3 --seed 1 --epochs 60 \
+        --data "csv:$corpus/fsc/labels.csv" --aux "csv:$speech/gsc/labels.csv" \
+        --reject "csv:$speech/speechocean/labels.csv" \
+        --noise "csv:$speech/noise_home/labels.csv" --out runs/fsc-tiny
+    ship fsc-tiny runs/fsc-tiny
+}
+
+for name in "${@:-wakewords fsc}"; do for step in $name; do "$step"; done; done
