@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from shiftmcu.audio import SAMPLE_RATE_HZ
 from shiftmcu.host import protocol as p
@@ -125,8 +126,8 @@ class ClipCollector:
             and (not self.want & p.FEATURES_BIT or len(self._features) >= done.frames)
         )
         return ClipResult(
-            features=_rows(self._features, np.int8),
-            logits=_rows({k: np.array(v) for k, v in self._logits.items()}, np.int32),
+            features=_in_order(self._features).astype(np.int8),
+            logits=_in_order(self._logits).astype(np.int32),
             events=tuple(self._events[key] for key in sorted(self._events)),
             ticks=Ticks(info.tick_unit, done.frontend_ticks, done.network_ticks),
             gaps=tuple(self._gaps),
@@ -164,8 +165,6 @@ def _names(slots: Mapping[str, tuple[str, ...]], classes: tuple[int, ...]) -> di
         return {f"slot{slot}": f"class {index}" for slot, index in enumerate(classes)}
 
 
-def _rows(rows: Mapping[int, NDArray[np.generic]], dtype: type) -> NDArray[np.int32]:
+def _in_order(rows: Mapping[int, ArrayLike]) -> NDArray[Any]:
     """Rows in order of their index; (0, 0) where there are none."""
-    if not rows:
-        return np.zeros((0, 0), dtype)
-    return np.stack([rows[key] for key in sorted(rows)]).astype(dtype)
+    return np.stack([np.asarray(rows[key]) for key in sorted(rows)]) if rows else np.zeros((0, 0))

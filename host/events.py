@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 from shiftmcu.errors import ShiftMcuError
 from shiftmcu.host import protocol as p
 from shiftmcu.host.info import BoardInfo
+
+
+class State(enum.Enum):
+    """Where a conversation stands."""
+
+    CLOSED = "closed"
+    GREETING = "greeting"
+    ASKING = "asking"
+    READY = "ready"
+    TESTING = "testing"
+    STARTING = "starting"
+    STREAMING = "streaming"
+    STOPPING = "stopping"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shiftmcu.errors import LinkError
 from shiftmcu.host import protocol as p
-from shiftmcu.host.events import Counters
+from shiftmcu.host.events import Counters, State
 
 _SHOWN_LINES = 8
 
@@ -26,27 +26,33 @@ def wrong_version(what: str) -> LinkError:
     )
 
 
-def refused(text: str) -> LinkError:
+def of_err(message: p.Err, state: State) -> LinkError | None:
+    """What an ERR means in a state; None for the echo of an earlier stream."""
+    text = message.text
+    if message.code == p.ERR_VERSION:
+        return wrong_version(f"says: {text}")
+    if message.code == p.ERR_MODEL:
+        return LinkError(
+            "model.refused",
+            f"The board refuses its model: {text}.",
+            "shiftmcu flash --board B --model MODEL.shift",
+        )
+    if message.code == p.ERR_STATE:
+        return _reset(text) if state is State.STREAMING else None
+    if state in (State.CLOSED, State.READY, State.FAILED):
+        return None
     return LinkError(
-        "model.refused",
-        f"The board refuses its model: {text}.",
-        "shiftmcu flash --board B --model MODEL.shift",
+        "link.board",
+        f"The board reports error {message.code}: {text}.",
+        "reset the board; if it comes again, flash it again",
     )
 
 
-def reset(text: str) -> LinkError:
+def _reset(text: str) -> LinkError:
     return LinkError(
         "link.reset",
         f"The board lost the stream ({text}): it was reset in mid-stream.",
         "check its power supply, then run the command again",
-    )
-
-
-def board_error(code: int, text: str) -> LinkError:
-    return LinkError(
-        "link.board",
-        f"The board reports error {code}: {text}.",
-        "reset the board; if it comes again, flash it again",
     )
 
 

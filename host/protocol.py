@@ -8,13 +8,14 @@ little-endian unless a field says otherwise. Header, CRC and COBS are ``host/fra
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, fields
-from typing import ClassVar, Self
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftmcu.errors import LinkError
+from shiftmcu.host.message import BytesMessage, TextMessage
+from shiftmcu.host.message import Message as Message
 
 LINK_VERSION = 1
 MAX_PAYLOAD = 1024
@@ -27,81 +28,6 @@ GAP_FLAG = 1
 ERR_UNKNOWN, ERR_PAYLOAD, ERR_STATE, ERR_VERSION, ERR_MODEL, ERR_SELFTEST, ERR_INTERNAL = range(
     1, 8
 )
-
-
-class Message:
-    """Base: ``TYPE`` is the packet type, ``HEAD`` the struct format of the integer fields.
-
-    A message whose last field has a variable length overrides ``_tail`` and ``_build``.
-    """
-
-    TYPE: ClassVar[int]
-    HEAD: ClassVar[str] = "<"
-
-    def encode(self) -> bytes:
-        """The payload bytes."""
-        return struct.pack(self.HEAD, *self._head()) + self._tail()
-
-    @classmethod
-    def decode(cls, payload: bytes) -> Self:
-        """The message in ``payload``; ``LinkError`` ``link.payload`` when lengths do not fit."""
-        size = struct.calcsize(cls.HEAD)
-        if len(payload) < size:
-            raise _bad(cls, payload, f"is shorter than {size} bytes")
-        message = cls._build(struct.unpack_from(cls.HEAD, payload), bytes(payload[size:]))
-        if message is None:
-            raise _bad(cls, payload, "has a tail of the wrong length")
-        return message
-
-    def _head(self) -> tuple[int, ...]:
-        return tuple(getattr(self, f.name) for f in fields(self))  # type: ignore[arg-type]
-
-    def _tail(self) -> bytes:
-        return b""
-
-    @classmethod
-    def _build(cls, head: tuple[int, ...], tail: bytes) -> Self | None:
-        return None if tail else cls(*head)
-
-
-def _bad(cls: type[Message], payload: bytes, why: str) -> LinkError:
-    return LinkError(
-        "link.payload",
-        f"A packet {cls.__name__} with {len(payload)} payload bytes {why}.",
-        "flash the firmware of this shiftmcu version again",
-    )
-
-
-class _Text(Message):
-    """A message that ends in UTF-8 text (field ``text``, the last one)."""
-
-    text: str
-
-    def _head(self) -> tuple[int, ...]:
-        return super()._head()[:-1]
-
-    def _tail(self) -> bytes:
-        return self.text.encode()
-
-    @classmethod
-    def _build(cls, head: tuple[int, ...], tail: bytes) -> Self | None:
-        return cls(*head, tail.decode("utf-8", errors="replace"))  # type: ignore[call-arg]
-
-
-class _Bytes(Message):
-    """A message that ends in raw bytes (field ``data``, the last one)."""
-
-    data: bytes
-
-    def _head(self) -> tuple[int, ...]:
-        return super()._head()[:-1]
-
-    def _tail(self) -> bytes:
-        return self.data
-
-    @classmethod
-    def _build(cls, head: tuple[int, ...], tail: bytes) -> Self | None:
-        return cls(*head, tail)  # type: ignore[call-arg]
 
 
 @dataclass(frozen=True)
@@ -131,7 +57,7 @@ class InfoReq(Message):
 
 
 @dataclass(frozen=True)
-class Info(_Text):
+class Info(TextMessage):
     TYPE = 0x04
     text: str
 
@@ -186,7 +112,7 @@ class Done(Message):
 
 
 @dataclass(frozen=True)
-class Audio(_Bytes):
+class Audio(BytesMessage):
     """``data``: s16le samples, an even number of bytes, at least one sample."""
 
     TYPE, HEAD = 0x20, "<I"
@@ -195,7 +121,7 @@ class Audio(_Bytes):
 
     @classmethod
     def _build(cls, head: tuple[int, ...], tail: bytes) -> Self | None:
-        return cls(*head, tail) if tail and len(tail) % SAMPLE_BYTES == 0 else None
+        return cls(head[0], tail) if tail and len(tail) % SAMPLE_BYTES == 0 else None
 
     @property
     def samples(self) -> NDArray[np.int16]:
@@ -237,7 +163,10 @@ class Event(Message):
 
     @classmethod
     def _build(cls, head: tuple[int, ...], tail: bytes) -> Self | None:
-        return cls(*head[:-1], tuple(tail)) if len(tail) == head[-1] else None
+        stream_id, decision, end_sample, score, margin, flags, count = head
+        if len(tail) != count:
+            return None
+        return cls(stream_id, decision, end_sample, score, margin, flags, tuple(tail))
 
 
 @dataclass(frozen=True)
@@ -265,7 +194,7 @@ class Logits(Message):
 
 
 @dataclass(frozen=True)
-class Features(_Bytes):
+class Features(BytesMessage):
     """``data``: int8 of shape (n_frames, bins), row by row."""
 
     TYPE, HEAD = 0x32, "<IHH"
@@ -276,7 +205,8 @@ class Features(_Bytes):
 
     @classmethod
     def _build(cls, head: tuple[int, ...], tail: bytes) -> Self | None:
-        return cls(*head, tail) if len(tail) == head[1] * head[2] else None
+        first_frame, n_frames, bins = head
+        return cls(first_frame, n_frames, bins, tail) if len(tail) == n_frames * bins else None
 
     @property
     def values(self) -> NDArray[np.int8]:
@@ -284,7 +214,7 @@ class Features(_Bytes):
 
 
 @dataclass(frozen=True)
-class TensorOut(_Bytes):
+class TensorOut(BytesMessage):
     """``data``: int8 values of ``layer``'s output from ``offset`` on."""
 
     TYPE, HEAD = 0x33, "<IHH"
@@ -306,7 +236,7 @@ class Lat(Message):
 
 
 @dataclass(frozen=True)
-class Log(_Text):
+class Log(TextMessage):
     TYPE = 0x40
     text: str
 
@@ -321,7 +251,7 @@ class Heartbeat(Message):
 
 
 @dataclass(frozen=True)
-class Err(_Text):
+class Err(TextMessage):
     TYPE, HEAD = 0x42, "<H"
     code: int
     text: str

@@ -57,11 +57,16 @@ class AudioSender:
         """Sent, neither acknowledged nor written off."""
         return max(0, self._sent - max(self._accepted, self._written_off))
 
+    @property
+    def blocked(self) -> bool:
+        """There is a packet to send, and only the window is in its way."""
+        size = min(self._chunk_bytes(), self.unsent_bytes)
+        return self._ready(size) and self.outstanding_bytes + size > self._window
+
     def next_packet(self) -> tuple[int, bytes] | None:
         """(first sample modulo 2^32, data) of the next AUDIO packet, or None: wait."""
         size = min(self._chunk_bytes(), self.unsent_bytes)
-        complete = size == self._chunk_bytes() or (self.finished and size > 0)
-        if not complete or self.outstanding_bytes + size > self._window:
+        if not self._ready(size) or self.outstanding_bytes + size > self._window:
             return None
         start = self._sent - self._base
         data = bytes(self._buffer[start : start + size])
@@ -112,6 +117,9 @@ class AudioSender:
             self._gap = None
         else:
             self._written_off = max(self._written_off, mark)
+
+    def _ready(self, size: int) -> bool:
+        return size == self._chunk_bytes() or (self.finished and size > 0)
 
     def _chunk_bytes(self) -> int:
         third = (self._window // 3) & ~1  # so that a loss shows soon, by the packets behind it

@@ -12,31 +12,19 @@ session is over.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 
 from shiftmcu.errors import LinkError, ShiftMcuError
 from shiftmcu.host import faults
 from shiftmcu.host import protocol as p
-from shiftmcu.host.events import BoardText, Connected, Counters, Failed, SessionEvent, Timing
+from shiftmcu.host.events import BoardText, Connected, Counters, Failed, SessionEvent, State, Timing
 from shiftmcu.host.frame import Decoder, Packet, Text, encode
 from shiftmcu.host.info import parse_info
+from shiftmcu.host.retry import Retry
 from shiftmcu.host.sender import AudioSender
 
 _PROGRESS = (p.Credit, p.Logits, p.Features, p.Event, p.Lat, p.TensorOut, p.Info)
 _TAIL_BYTES = 600
-
-
-class State(enum.Enum):
-    CLOSED = "closed"
-    GREETING = "greeting"
-    ASKING = "asking"
-    READY = "ready"
-    TESTING = "testing"
-    STARTING = "starting"
-    STREAMING = "streaming"
-    STOPPING = "stopping"
-    FAILED = "failed"
 
 
 class Session:
@@ -44,14 +32,11 @@ class Session:
 
     def __init__(self, clock: Callable[[], float], timing: Timing | None = None) -> None:
         self._clock = clock
-        self._timing = timing or Timing()
+        self._retry = Retry(clock, timing or Timing())
         self._decoder = Decoder()
         self._out = bytearray()
         self._seq = 0
         self._last_seq: int | None = None
-        self._request: p.Message | None = None  # repeated until it is answered
-        self._tries = 0
-        self._due: float | None = None
         self._stalls = 0
         self._ping: tuple[int, int] | None = None  # nonce, position of the sender
         self._nonce = 0
@@ -108,14 +93,9 @@ class Session:
         return data
 
     @property
-    def unsent_bytes(self) -> int:
-        """Queued sample data that has not been sent yet."""
-        return self._sender.unsent_bytes if self._sender else 0
-
-    @property
     def deadline(self) -> float | None:
         """When ``tick`` has something to do, in the clock's seconds; None: nothing pending."""
-        return self._due
+        return self._retry.due
 
     # --- bytes and time come in --------------------------------------------------------------
 
@@ -136,18 +116,16 @@ class Session:
 
     def tick(self) -> list[SessionEvent]:
         """Act on a deadline that has passed: ask again, or give up."""
-        if self._due is None or self._clock() < self._due:
+        if not self._retry.expired():
             return []
-        if self._tries >= self._timing.tries:
+        if not self._retry.again():
             return [self._fail(self._silence())]
-        self._tries += 1
-        if self._request is not None:
-            self._send(self._request)
+        if self._retry.request is not None:
+            self._send(self._retry.request)
         elif self._sender is not None:
             mark = self._ping[1] if self._ping else self._sender.sent_bytes
             self._ping = (self._seq, mark)
             self._send(p.Ping(self._ping[0]))
-        self._arm()
         return []
 
     def _text(self, item: Text) -> list[SessionEvent]:
@@ -174,8 +152,7 @@ class Session:
 
     def _handle(self, message: p.Message) -> list[SessionEvent]:
         if self._busy() and isinstance(message, _PROGRESS):
-            self._tries = 0
-            self._arm()
+            self._retry.progress()
         match message:
             case p.HelloAck() | p.Info():
                 return self._handshake(message)
@@ -261,20 +238,12 @@ class Session:
         self._stalled()
         self._sender.on_silence(self._ping[1])
         self._ping = None
-        self._tries = 0
+        self._retry.progress()
 
     def _on_err(self, message: p.Err) -> list[SessionEvent]:
         self._board_error = message.text
-        if message.code == p.ERR_VERSION:
-            raise faults.wrong_version(f"says: {message.text}")
-        if message.code == p.ERR_MODEL:
-            raise faults.refused(message.text)
-        if message.code == p.ERR_STATE and self.state is not State.STREAMING:
-            return [message]  # an echo of an earlier stream
-        if message.code == p.ERR_STATE:
-            raise faults.reset(message.text)
-        if self._busy():
-            raise faults.board_error(message.code, message.text)
+        if error := faults.of_err(message, self.state):
+            raise error
         return [message]
 
     # --- sending -----------------------------------------------------------------------------
@@ -290,11 +259,10 @@ class Session:
         if sender.finished and sender.unsent_bytes == 0:
             total = sender.total_bytes // p.SAMPLE_BYTES % (1 << 32)
             self._ask(State.STOPPING, p.Stop(self._stream_id, total))
-        elif sender.outstanding_bytes == 0:
-            self._due = None
-            self._tries = 0
-        elif before == 0 or self._due is None:
-            self._arm()
+        elif sender.outstanding_bytes == 0 and not sender.blocked:
+            self._retry.end()
+        elif before == 0 or self._retry.due is None:
+            self._retry.begin(None)
 
     def _send(self, message: p.Message) -> None:
         t_us = int(self._clock() * 1e6) & 0xFFFFFFFF
@@ -304,20 +272,13 @@ class Session:
     def _ask(self, state: State, request: p.Message) -> None:
         """Send a request and repeat it until ``state`` is left."""
         self.state = state
-        self._request = request
-        self._tries = 1
         self._info_text = ""
         self._send(request)
-        self._arm()
+        self._retry.begin(request)
 
     def _answered(self, state: State) -> None:
         self.state = state
-        self._request = None
-        self._due = None
-        self._tries = 0
-
-    def _arm(self) -> None:
-        self._due = self._clock() + self._timing.reply_s
+        self._retry.end()
 
     def _busy(self) -> bool:
         return self.state not in (State.CLOSED, State.READY, State.FAILED)
@@ -338,12 +299,12 @@ class Session:
         return Failed(error)
 
     def _silence(self) -> LinkError:
-        seconds = self._timing.reply_s * self._timing.tries
+        seconds = self._retry.silence_s
         if self.state is State.GREETING:
             return faults.not_ours(self._tail, self.counters, seconds)
         return faults.lost(self.state.value, seconds, self._board_error, self._tail)
 
     def _stalled(self) -> None:
         self._stalls += 1
-        if self._stalls > 4 * self._timing.tries:
+        if self._stalls > 4 * self._retry.tries:
             raise faults.stalled(self._stalls)

@@ -52,7 +52,7 @@ def to_pcm(samples: NDArray[np.float64], rate_hz: int) -> NDArray[np.int16]:
     """
     mono = np.ascontiguousarray(samples.mean(axis=1))
     if rate_hz != SAMPLE_RATE_HZ:
-        import soxr
+        import soxr  # type: ignore[import-untyped]
 
         mono = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ, quality="VHQ")
     return np.clip(np.rint(mono * _FULL_SCALE), -32768, 32767).astype(np.int16)
@@ -68,7 +68,7 @@ def _read_samples(file: Path) -> tuple[NDArray[Any], int, str]:
         )
     if file.stat().st_size == 0:
         raise _empty(file)
-    import soundfile
+    import soundfile  # type: ignore[import-untyped]
 
     try:
         with soundfile.SoundFile(str(file)) as sound:

@@ -31,7 +31,7 @@ INFO = {
     "abi": "1",
     "frontend_id": "deadbeef",
 }
-QUICK = Timing(reply_s=0.1, tries=3)
+QUICK = Timing(reply_s=0.25, tries=6)
 
 
 def noise(samples: int) -> np.ndarray:
@@ -163,9 +163,8 @@ def test_a_port_that_only_talks() -> None:
         def talk() -> None:
             client, _ = server.accept()
             with client:
-                client.sendall(BOOT_TEXT)
-                while client.recv(100):
-                    pass
+                while client.recv(1000):
+                    client.sendall(BOOT_TEXT)
 
         thread = threading.Thread(target=talk)
         thread.start()

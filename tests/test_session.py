@@ -11,13 +11,13 @@ import pytest
 
 from shiftmcu.errors import LinkError
 from shiftmcu.host import protocol as p
-from shiftmcu.host.events import BoardText, Connected, Failed, SessionEvent, Timing
+from shiftmcu.host.events import BoardText, Connected, Failed, SessionEvent, State, Timing
 from shiftmcu.host.fake_device import Behaviour, ChecksumEngine, FakeBoard
 from shiftmcu.host.fake_link import BOOT_TEXT, FaultyLine
 from shiftmcu.host.frame import Packet, encode
 from shiftmcu.host.info import BoardInfo, ModelIdentity, check_model
 from shiftmcu.host.sender import AudioSender
-from shiftmcu.host.session import Session, State
+from shiftmcu.host.session import Session
 
 INFO = {
     "fw": "fake",
@@ -227,6 +227,13 @@ def test_audio_longer_than_the_counters() -> None:
     assert firsts[0] == start // 2
     assert firsts == sorted(firsts)
     assert sender.accepted_bytes > 1 << 32
+
+
+def test_a_window_of_nothing_does_not_hang() -> None:
+    rig = Rig(FakeBoard(INFO, window=0))
+    rig.connect()
+    rig.stream(noise(4000), exact=True)
+    assert rig.error.code == "link.stalled"
 
 
 def test_stale_credits_and_gaps_change_nothing() -> None:
