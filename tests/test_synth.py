@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from shiftmcu.train import synth, voices
 from shiftmcu.train.corpus import plan_takes, synthesize
 from shiftmcu.train.phrases import FSC_INTENTS, IntentSet, expand, load_intents, load_phrases
 from shiftmcu.train.speak import RenderError, Take, render, trim
+from shiftmcu.train.voice_file import load_voices
 from shiftmcu.train.voices import Voice, choose_voices, installed_voices, split_of
 
 TINY = """
@@ -31,6 +33,28 @@ reject: ["what time is it"]
 ESPEAK = Voice("espeak", "en-us+f2", "espeak_f2", "synthetic")
 KAL = Voice("flite", "kal", "kal", "recorded", 95)
 RMS = Voice("flite", "rms", "rms", "recorded")
+# A synthesiser of one tone per letter: arguments speed and either text and wav or neither of them.
+TONES = """
+import io, math, sys, wave
+speed, *rest = sys.argv[1:]
+text = rest[0] if rest else sys.stdin.read()
+if "silence" in text:
+    sys.exit("no voice today")
+buffer = io.BytesIO()
+with wave.open(buffer, "wb") as file:
+    file.setparams((1, 2, 8000, 0, "NONE", ""))
+    for letter in text:
+        for i in range(int(800 / float(speed))):
+            level = int(16000 * math.sin(i * (0.16 + 0.008 * ord(letter))))
+            file.writeframesraw(level.to_bytes(2, "little", signed=True))
+with open(rest[1], "wb") if rest else sys.stdout.buffer as out:
+    out.write(buffer.getvalue())
+"""
+VOICES_FILE = """
+voices:
+  - {{name: files, speaker: a, kind: recorded, command: ["{python}", "{script}", "{{speed}}", "{{text}}", "{{wav}}"]}}
+  - {{name: pipes, speaker: b, kind: recorded, command: ["{python}", "{script}", "1"]}}
+"""  # noqa: E501
 
 needs_engine = pytest.mark.skipif(
     len(voices.missing_engines()) == len(voices.ENGINES), reason="no speech engine is installed"
@@ -45,9 +69,10 @@ def tiny(tmp_path: Path) -> IntentSet:
 
 
 def few_voices() -> list[Voice]:
-    """Two espeak voices and every recorded one, of those installed."""
+    """The first voice and a few that are quick and stand for their engine, of those installed."""
+    quick = ["espeak:en-us+f2", "flite:kal", "flite:rms", "festival:kal_diphone", "sam:*"]
     found = installed_voices()
-    return found[:1] + [v for v in found if v.kind == "recorded" or v.handle == "en-us+f2"]
+    return list(dict.fromkeys([found[0], *choose_voices(found, [found[0].name, *quick])]))
 
 
 def rows_of(labels: Path) -> list[dict[str, str]]:
@@ -187,6 +212,30 @@ def test_no_engine_is_a_missing_tool(monkeypatch: pytest.MonkeyPatch) -> None:
         installed_voices()
 
 
+def test_npm_engines_need_their_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SHIFTMCU_CACHE", str(tmp_path))
+    (tmp_path / "npm" / "node_modules" / "sam-js").mkdir(parents=True)
+    (tmp_path / "node").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert voices.missing_engines(["sam", "gnuspeech"]) == ["gnuspeech"]
+    command = f"npm install --prefix {tmp_path}/npm @echogarden/gnuspeech-wasm"
+    assert voices.how_to_install("gnuspeech") == command
+    assert [voice.speaker for voice in installed_voices(["sam"])][:2] == ["sam_sam", "sam_elf"]
+    monkeypatch.setenv("PATH", "")
+    assert voices.how_to_install("gnuspeech") == f"apt-get install nodejs npm && {command}"
+
+
+def test_half_of_the_npm_voices_speak_each_wording(tiny: IntentSet) -> None:
+    espeak = [Voice("espeak", f"en+v{i}", f"espeak_v{i}", "synthetic") for i in range(9)]
+    npm = [Voice("sam", f"s{i}", f"sam_s{i}", "synthetic") for i in range(4)]
+    alone = plan_takes(tiny, [*espeak, KAL], per_phrase=3, seed=1)
+    both = plan_takes(tiny, [*espeak, *npm, KAL], per_phrase=3, seed=1)
+    assert [take for take in both if take.voice not in npm] == list(alone)
+    takes = [t for t, phrase in both.items() if phrase.text == "lamp on" and t.voice in npm]
+    assert len({take.voice for take in takes}) == len(takes) == 2
+    assert {split_of(voice) for voice in npm} == {"train"}
+
+
 def test_wrong_names_are_usage_errors() -> None:
     with pytest.raises(UsageError, match="unknown engines"):
         installed_voices(["hal9000"])
@@ -214,11 +263,21 @@ def test_silence_is_refused(samples: int) -> None:
         trim(np.zeros(samples, np.float32))
 
 
+def test_one_bad_npm_take_spares_the_others() -> None:
+    if voices.missing_engines(["sam"]):
+        pytest.skip(f"sam is not installed: {voices.how_to_install('sam')}")
+    sam = installed_voices(["sam"])[0]
+    good, bad, last = [samples for _, samples in render([Take(t, sam) for t in ("on", "日", "on")])]
+    assert isinstance(bad, RenderError) and str(bad) == "sam: Error: SAM cannot pronounce it"
+    assert not isinstance(good, RenderError) and not isinstance(last, RenderError)
+    np.testing.assert_array_equal(good, last)
+
+
 @needs_engine
 @pytest.mark.parametrize("engine", list(voices.ENGINES))
 def test_engine_obeys_the_rate(engine: str) -> None:
     if voices.missing_engines([engine]):
-        pytest.skip(f"{engine} is not installed")
+        pytest.skip(f"{engine} is not installed: {voices.how_to_install(engine)}")
     voice = next(
         (v for v in installed_voices([engine]) if v.kind != "recorded" or v.pitch_hz), None
     )
@@ -235,6 +294,70 @@ def test_engine_obeys_the_rate(engine: str) -> None:
     assert not isinstance(plain, RenderError), plain
     assert not isinstance(fast_high, RenderError), fast_high
     assert len(slow_low) > 1.1 * len(plain) > 1.2 * len(fast_high)
+
+
+@pytest.fixture
+def own_voices(tmp_path: Path) -> Path:
+    script, path = tmp_path / "tones.py", tmp_path / "voices.yaml"
+    script.write_text(TONES, encoding="utf-8")
+    path.write_text(VOICES_FILE.format(python=sys.executable, script=script), encoding="utf-8")
+    return path
+
+
+def test_own_commands_speak(own_voices: Path) -> None:
+    files, pipes = load_voices(own_voices)
+    text = "a {speed} $HOME"
+    takes = [Take(text, files, 2.0), Take(text, files), Take("a {wav} silence", files)]
+    faster, plain, failed = [samples for _, samples in render(takes)]
+    assert isinstance(failed, RenderError) and "no voice today" in str(failed)
+    assert not isinstance(faster, RenderError) and not isinstance(plain, RenderError)
+    assert abs(len(plain) - (len(text) * 1600 + 8000)) <= 480
+    assert abs(len(faster) - (len(text) * 800 + 8000)) <= 480
+    ((_, piped),) = render([Take(text, pipes)])
+    assert not isinstance(piped, RenderError), piped
+    np.testing.assert_array_equal(piped, plain)
+    other = Voice("command", "files", "a", "recorded", command=("espeak-ng", "{text}"))
+    assert Take(text, other).file_name != Take(text, files).file_name
+
+
+def test_own_voices_enter_the_plan(tiny: IntentSet, own_voices: Path) -> None:
+    files, pipes = load_voices(own_voices)
+    plan = plan_takes(tiny, [files, pipes], per_phrase=8, seed=0)
+    takes = [take for take, phrase in plan.items() if phrase.text == "lamp on"]
+    assert [take.voice for take in takes] == [files, files, pipes]
+    assert takes[-1] == Take("lamp on", pipes), "a command without a ratio speaks as it comes"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("voices:", "voice:", "needs a list 'voices'"),
+        ("voices:", "voices: [", "is not YAML"),
+        ("speaker: a, ", "", "voice 1 must have exactly the keys"),
+        ("name: files", 'name: "a/b"', "voice 1: name must be"),
+        ("name: pipes", "name: files", "two voices are called 'files'"),
+        ("kind: recorded", "kind: sung", "kind must be recorded or synthetic"),
+        ('"1"]', "1]", "voice 2: command must be a list of texts"),
+        ("{speed}", "{rate}", "{rate} is not one of {text}"),
+    ],
+)
+def test_bad_voices_files_are_refused(own_voices: Path, old: str, new: str, message: str) -> None:
+    text = own_voices.read_text(encoding="utf-8")
+    assert old in text
+    own_voices.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        load_voices(own_voices)
+    assert caught.value.code == "synth.voices_file"
+    assert message in str(caught.value)
+
+
+def test_absent_program_of_a_voice_is_a_missing_tool(own_voices: Path) -> None:
+    text = own_voices.read_text(encoding="utf-8").replace(sys.executable, "no-such-program")
+    own_voices.write_text(text, encoding="utf-8")
+    with pytest.raises(ToolMissing, match="'files' is spoken by 'no-such-program'"):
+        load_voices(own_voices)
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_voices(own_voices.with_name("none.yaml"))
 
 
 # --- end to end ---------------------------------------------------------------------------------

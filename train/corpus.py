@@ -22,7 +22,7 @@ import soundfile  # type: ignore[import-untyped]
 from shiftmcu.errors import CheckFailed, UsageError
 from shiftmcu.train.phrases import IntentSet, Phrase
 from shiftmcu.train.speak import RenderError, Take, render, write_flac
-from shiftmcu.train.voices import ENGINES, Voice, installed_voices, split_of
+from shiftmcu.train.voices import Voice, installed_voices, split_of
 
 __all__ = ["DEFAULT_PER_PHRASE", "SynthReport", "plan_takes", "synthesize"]
 
@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]  # (takes done, takes planned)
 DEFAULT_PER_PHRASE = 8
 MAX_FAILED_SHARE = 0.05
 _BATCH_TAKES = 32
-_ESPEAK_RATE, _ESPEAK_PITCH = (0.78, 1.25), (0.8, 1.3)
+_SYNTHETIC_RATE, _SYNTHETIC_PITCH = (0.78, 1.25), (0.8, 1.3)
 # A recorded voice speaks each wording once in each style: (rate range, pitch range).
 _RECORDED_STYLES = (((0.8, 0.97), (0.85, 1.0)), ((1.03, 1.25), (1.0, 1.25)))
 # Columns that are not slots, in the order of labels.csv; slots stand after ``file``.
@@ -54,24 +54,26 @@ class SynthReport:
 def _drawn(
     rng: random.Random, text: str, voice: Voice, rate: Sequence[float], pitch: Sequence[float]
 ) -> Take:
+    if not voice.variable:
+        return Take(text, voice)
     return Take(text, voice, round(rng.uniform(*rate), 3), round(rng.uniform(*pitch), 3))
 
 
 def _takes_of(
     phrase: Phrase, voices: Sequence[Voice], per_phrase: int, seed: int
 ) -> Iterator[Take]:
-    """``per_phrase`` synthetic takes by different speakers, two styles of every recorded voice,
-    and one plain take of every held-out voice."""
+    """``per_phrase`` espeak takes by different speakers, half of the speakers of every other
+    synthetic engine, two styles of every recorded voice, one plain take of every held-out one."""
     # Seeded per wording, so that adding one leaves the takes of all others alone.
     rng = random.Random(f"{seed}/{phrase.text}")
-    synthetic: dict[str, list[Voice]] = defaultdict(list)
-    for voice in voices:
-        if voice.kind == "synthetic":
-            synthetic[voice.speaker].append(voice)
-    order = rng.sample(list(synthetic), len(synthetic))
-    for index in range(per_phrase if order else 0):
-        voice = rng.choice(synthetic[order[index % len(order)]])
-        yield _drawn(rng, phrase.text, voice, _ESPEAK_RATE, _ESPEAK_PITCH)
+    espeak = [voice for voice in voices if voice.engine == "espeak"]
+    yield from _synthetic_takes(rng, phrase, espeak, per_phrase)
+    others = [v for v in voices if v.kind == "synthetic" and v.engine != "espeak"]
+    for engine in dict.fromkeys(voice.engine for voice in others):
+        pool = [voice for voice in others if voice.engine == engine]
+        half = (len({voice.speaker for voice in pool}) + 1) // 2
+        own_rng = random.Random(f"{seed}/{engine}/{phrase.text}")
+        yield from _synthetic_takes(own_rng, phrase, pool, min(half, per_phrase))
     for voice in voices:
         if voice.held_out:
             yield Take(phrase.text, voice)
@@ -80,10 +82,22 @@ def _takes_of(
                 yield _drawn(rng, phrase.text, voice, rate, pitch)
 
 
+def _synthetic_takes(
+    rng: random.Random, phrase: Phrase, voices: Sequence[Voice], count: int
+) -> Iterator[Take]:
+    speakers: dict[str, list[Voice]] = defaultdict(list)
+    for voice in voices:
+        speakers[voice.speaker].append(voice)
+    order = rng.sample(list(speakers), len(speakers))
+    for index in range(count if order else 0):  # more takes than speakers: round again
+        voice = rng.choice(speakers[order[index % len(order)]])
+        yield _drawn(rng, phrase.text, voice, _SYNTHETIC_RATE, _SYNTHETIC_PITCH)
+
+
 def plan_takes(
     intents: IntentSet, voices: Sequence[Voice], per_phrase: int, seed: int
 ) -> dict[Take, Phrase]:
-    """Every take to render, in the order of labels.csv. ``per_phrase`` counts synthetic takes."""
+    """Every take to render, in the order of labels.csv. ``per_phrase`` counts espeak takes."""
     return {
         take: phrase
         for phrase in intents.phrases
@@ -115,7 +129,7 @@ def _render_batch(takes: Sequence[Take], audio: Path) -> dict[Take, float | Rend
 
 
 def _batches(takes: Sequence[Take]) -> Iterator[list[Take]]:
-    for engine in ENGINES:
+    for engine in dict.fromkeys(take.voice.engine for take in takes):
         queue = [take for take in takes if take.voice.engine == engine]
         for start in range(0, len(queue), _BATCH_TAKES):
             yield queue[start : start + _BATCH_TAKES]

@@ -1,13 +1,14 @@
 """One take: a text spoken by one voice with one rate and pitch, rendered to 16 kHz samples.
 
-The engines are called as programs. espeak-ng and flite start in milliseconds and run once per
-take; festival loads its voice and lexicon first, so one process speaks a whole batch.
+The engines are called as programs. espeak-ng, flite and the commands of a voices file run once per
+take; festival and the npm engines load their data first, so one process speaks a whole batch.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 import math
 import os
 import re
@@ -23,7 +24,7 @@ import numpy.typing as npt
 import soundfile  # type: ignore[import-untyped]
 import soxr  # type: ignore[import-untyped]
 
-from shiftmcu.train.voices import ENGINES, Voice
+from shiftmcu.train.voices import ENGINES, NPM_PACKAGES, Voice, npm_folder
 
 __all__ = ["SAMPLE_RATE_HZ", "RenderError", "Take", "render", "trim", "write_flac"]
 
@@ -37,6 +38,8 @@ _SILENCE_DB = -40.0  # below the loudest frame
 _MIN_SPEECH_S = 0.1
 _MIN_PEAK = 1e-3
 _MAX_PEAK = 0.98  # resampling overshoots; keep clear of clipping
+_NODE_SCRIPT = Path(__file__).parent / "data" / "speak.mjs"
+_PLACEHOLDER = re.compile(r"\{(text|wav|speed|stretch|pitch)\}")
 _ESPEAK_WPM, _ESPEAK_PITCH, _ESPEAK_PITCH_PER_OCTAVE = 175, 50, 60
 
 
@@ -56,7 +59,8 @@ class Take:
     @property
     def file_name(self) -> str:
         """Readable and unique to everything that shapes the sound, so a rerun finds it again."""
-        key = "\0".join((self.text, self.voice.name, f"{self.rate:.3f}", f"{self.pitch:.3f}"))
+        shape = (self.text, self.voice.name, f"{self.rate:.3f}", f"{self.pitch:.3f}")
+        key = "\0".join((*shape, *self.voice.command))
         readable = re.sub(r"[^A-Za-z0-9+-]+", "_", self.voice.name)
         return f"{readable}_{hashlib.sha256(key.encode()).hexdigest()[:12]}.flac"
 
@@ -99,6 +103,55 @@ def _flite(take: Take, folder: Path) -> Samples:
     path.unlink(missing_ok=True)
     _run([ENGINES["flite"], *options, "-t", take.text, "-o", str(path)])
     return _decode_file(path)
+
+
+def _command(take: Take, folder: Path) -> Samples:
+    """A voice of a ``--voices-file``: text on stdin and WAV on stdout where the template has no
+    ``{text}`` and no ``{wav}``."""
+    path = folder / "take.wav"
+    path.unlink(missing_ok=True)
+    values = {
+        "text": take.text,
+        "wav": str(path),
+        "speed": f"{take.rate:.3f}",
+        "stretch": f"{1 / take.rate:.3f}",
+        "pitch": f"{take.pitch:.3f}",
+    }
+    template = take.voice.command
+    command = [_PLACEHOLDER.sub(lambda found: values[found[1]], part) for part in template]
+    whole = " ".join(template)
+    output = _run(command, "" if "{text}" in whole else take.text)
+    return _decode_file(path) if "{wav}" in whole else _decode(output)
+
+
+def _npm(takes: Sequence[Take], folder: Path) -> Iterator[Samples | RenderError]:
+    requests = [
+        {
+            "text": take.text,
+            "wav": str(folder / f"{index}.wav"),
+            "voice": take.voice.handle,
+            "speed": take.rate,
+            "pitch": take.pitch,
+        }
+        for index, take in enumerate(takes)
+    ]
+    engine = takes[0].voice.engine
+    command = [ENGINES[engine], str(_NODE_SCRIPT), engine, str(npm_folder())]
+    failures: dict[str, str] = {}
+    crash: RenderError | None = None
+    try:
+        output = _run(command, "\n".join(map(json.dumps, requests)), utterances=len(takes))
+        failures = {line["wav"]: line["error"] for line in map(json.loads, output.splitlines())}
+    except RenderError as error:
+        crash = error  # the takes before the one at fault are still good
+    for request in requests:
+        wav = str(request["wav"])
+        try:
+            if wav in failures:
+                raise RenderError(f"{engine}: {failures[wav]}")
+            yield _decode_file(Path(wav))
+        except RenderError as error:
+            yield crash or error
 
 
 def _festival_script(takes: Sequence[Take], folder: Path) -> str:
@@ -173,14 +226,23 @@ def render(takes: Sequence[Take]) -> Iterator[tuple[Take, Samples | RenderError]
     """Speak ``takes`` (all of one engine) in order; a failed take yields its error instead."""
     with tempfile.TemporaryDirectory(prefix="shiftmcu-synth-") as name:
         folder = Path(name)
-        if takes and takes[0].voice.engine == "festival":
+        engine = takes[0].voice.engine if takes else ""
+        if engine == "festival":
             yield from zip(takes, _festival(takes, folder), strict=True)
-            return
-        for take in takes:
-            try:
-                yield take, _espeak(take) if take.voice.engine == "espeak" else _flite(take, folder)
-            except RenderError as error:
-                yield take, error
+        elif engine in NPM_PACKAGES:
+            yield from zip(takes, _npm(takes, folder), strict=True)
+        else:
+            for take in takes:
+                try:
+                    yield take, _speak_one(take, folder)
+                except RenderError as error:
+                    yield take, error
+
+
+def _speak_one(take: Take, folder: Path) -> Samples:
+    if take.voice.command:
+        return _command(take, folder)
+    return _espeak(take) if take.voice.engine == "espeak" else _flite(take, folder)
 
 
 def write_flac(path: Path, audio: Samples) -> None:

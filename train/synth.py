@@ -13,7 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from shiftmcu.errors import UsageError
 from shiftmcu.train.corpus import DEFAULT_PER_PHRASE, SynthReport, synthesize
 from shiftmcu.train.phrases import FSC_INTENTS, load_intents, load_phrases
-from shiftmcu.train.voices import ENGINES, choose_voices, installed_voices, missing_engines
+from shiftmcu.train.voice_file import load_voices
+from shiftmcu.train.voices import (
+    ENGINES,
+    choose_voices,
+    how_to_install,
+    installed_voices,
+    missing_engines,
+)
 
 __all__ = ["add_arguments", "run"]
 
@@ -39,12 +46,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--per-phrase", type=int, default=DEFAULT_PER_PHRASE, metavar="N",
-        help="espeak takes per wording; recorded voices speak each one twice, held-out ones once "
+        help="espeak takes per wording; recorded voices speak each one twice, held-out ones once, "
+        "half of the other synthetic voices once "
         "(default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--voices", type=_comma_list, metavar="GLOB,...",
         help="only voices that fit, for example 'flite:*,espeak:en-us+f?'",
+    )  # fmt: skip
+    parser.add_argument(
+        "--voices-file", type=Path, metavar="FILE",
+        help="adds voices that a command of yours speaks: a YAML list under 'voices' of name, "
+        "speaker, kind (recorded or synthetic) and command, a list with {text} {wav} {speed} "
+        "{stretch} {pitch}; without {text} it reads stdin, without {wav} it writes WAV to stdout",
     )  # fmt: skip
     parser.add_argument(
         "--engines", type=_comma_list, default=list(ENGINES), metavar="NAME,...",
@@ -61,10 +75,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     intents = load_intents(args.intents)
     if args.phrases is not None:
         intents = load_phrases(args.phrases, intents.slots)
-    voices = installed_voices(args.engines)
+    own = [] if args.voices_file is None else load_voices(args.voices_file)
+    voices = installed_voices(args.engines, own)
     absent = missing_engines(args.engines)
     for engine in absent:
-        print(f"note: {ENGINES[engine]} is not installed; its voices are left out", file=sys.stderr)
+        print(f"note: no {engine} voices; to add them: {how_to_install(engine)}", file=sys.stderr)
     if args.voices:
         voices = choose_voices(voices, args.voices)
     console = Console(stderr=True)

@@ -1,19 +1,22 @@
 """The voices installed on this machine, whose voice each one is, and which split it may enter.
 
-Three engines are asked: espeak-ng (formant synthesis: every accent x variant), flite and festival
-(made from recordings of real people). The same person behind two engines is one ``speaker``, so a
-split by speaker never puts one person on both sides.
+Programs are asked for theirs: espeak-ng (formant synthesis: every accent x variant), flite and
+festival (made from recordings of real people). Two more engines are npm packages that run in node:
+gnuspeech (a model of the vocal tract) and SAM. The same person behind two engines is one
+``speaker``, so a split by speaker never puts one person on both sides.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from shiftmcu.errors import ToolMissing, UsageError
 
@@ -22,14 +25,23 @@ __all__ = [
     "HELD_OUT_SPEAKERS",
     "Voice",
     "choose_voices",
+    "how_to_install",
     "installed_voices",
     "missing_engines",
+    "npm_folder",
     "split_of",
 ]
 
-ENGINES = {"espeak": "espeak-ng", "flite": "flite", "festival": "festival"}
+ENGINES = {  # engine -> the program that runs it
+    "espeak": "espeak-ng",
+    "flite": "flite",
+    "festival": "festival",
+    "gnuspeech": "node",
+    "sam": "node",
+}
+NPM_PACKAGES = {"gnuspeech": "@echogarden/gnuspeech-wasm", "sam": "sam-js"}
 HELD_OUT_SPEAKERS = frozenset({"rms", "slt", "ked"})  # kept for tests, never trained on
-VALID_SHARE = 0.08  # of the espeak speakers
+VALID_SHARE = 0.08  # of the synthetic speakers, npm engines apart: they have too few to spare
 _LISTING_TIMEOUT_S = 30
 
 # Engine's own voice name -> (speaker, natural pitch in Hz, 0 where the engine ignores a pitch).
@@ -47,6 +59,12 @@ _FESTIVAL = {
     "cmu_us_slt_arctic_hts": ("slt", 0),
 }
 
+# As data/speak.mjs and gnuspeech call them.
+_NPM_VOICES = {
+    "gnuspeech": ("male", "female", "large_child", "small_child", "baby"),
+    "sam": ("sam", "elf", "stuffy", "old_lady"),
+}
+
 # Effects rather than voices, and two names that give the very samples of "caleb".
 _ESPEAK_LEFT_OUT = {"Demonic", "UniRobot", "anikaRobot", "croak", "fast", "klatt", "klatt6"}
 
@@ -55,6 +73,7 @@ _ESPEAK_LEFT_OUT = {"Demonic", "UniRobot", "anikaRobot", "croak", "fast", "klatt
 class Voice:
     """One way to speak. ``handle`` is what the engine calls it; ``kind`` is ``synthetic`` (formant
     rules) or ``recorded`` (built from a person); ``pitch_hz`` is its natural pitch, 0 = fixed.
+    ``command`` is the template that speaks a voice of a ``--voices-file``, else empty.
     """
 
     engine: str
@@ -62,10 +81,17 @@ class Voice:
     speaker: str
     kind: str
     pitch_hz: int = 0
+    command: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         return f"{self.engine}:{self.handle}"
+
+    @property
+    def variable(self) -> bool:
+        """Whether a rate or pitch can change how it sounds."""
+        ratios = ("{speed}", "{stretch}", "{pitch}")
+        return not self.command or any(r in part for part in self.command for r in ratios)
 
     @property
     def held_out(self) -> bool:
@@ -73,18 +99,43 @@ class Voice:
 
 
 def split_of(voice: Voice) -> str:
-    """``test`` for held-out people, ``valid`` for a fixed share of the espeak speakers, else
-    ``train``. It depends on the speaker's name only: a speaker never changes sides between runs.
+    """``test`` for held-out people, ``valid`` for a fixed share of the synthetic speakers, else
+    ``train``. It depends on engine and speaker only: nobody changes sides between runs.
     """
     if voice.held_out:
         return "test"
     draw = int.from_bytes(hashlib.sha256(voice.speaker.encode()).digest()[:4], "big") / 2**32
-    return "valid" if voice.kind == "synthetic" and draw < VALID_SHARE else "train"
+    may_validate = voice.kind == "synthetic" and voice.engine not in NPM_PACKAGES
+    return "valid" if may_validate and draw < VALID_SHARE else "train"
 
 
 def missing_engines(engines: Iterable[str] = ENGINES) -> list[str]:
-    """Those of ``engines`` whose program is not on the PATH."""
-    return [engine for engine in engines if shutil.which(ENGINES[engine]) is None]
+    """Those of ``engines`` whose program is not on the PATH, or whose npm package is absent."""
+    return [e for e in engines if shutil.which(ENGINES[e]) is None or not _package_is_there(e)]
+
+
+def _package_is_there(engine: str) -> bool:
+    return engine not in NPM_PACKAGES or _package_folder(engine).is_dir()
+
+
+def _package_folder(engine: str) -> Path:
+    return npm_folder() / "node_modules" / NPM_PACKAGES[engine]
+
+
+def npm_folder() -> Path:
+    """Where ``npm install --prefix`` puts the packages: ``npm`` in the cache folder."""
+    chosen = os.environ.get("SHIFTMCU_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return (Path(chosen) if chosen else Path(base) / "shiftmcu") / "npm"
+
+
+def how_to_install(engine: str) -> str:
+    """The command that makes a missing engine available."""
+    program = "nodejs npm" if ENGINES[engine] == "node" else ENGINES[engine]
+    steps = [f"apt-get install {program}"] if shutil.which(ENGINES[engine]) is None else []
+    if not _package_is_there(engine):
+        steps.append(f"npm install --prefix {npm_folder()} {NPM_PACKAGES[engine]}")
+    return " && ".join(steps)
 
 
 def _listing(*command: str) -> str:
@@ -131,10 +182,12 @@ def _recorded_voices(engine: str, listing: str, known: dict[str, tuple[str, int]
     ]
 
 
-def installed_voices(engines: Sequence[str] = tuple(ENGINES)) -> list[Voice]:
-    """Every usable voice of the installed ones among ``engines``, in a stable order.
+def installed_voices(
+    engines: Sequence[str] = tuple(ENGINES), own: Sequence[Voice] = ()
+) -> list[Voice]:
+    """Every usable voice of the installed ones among ``engines``, in a stable order, then ``own``.
 
-    Raises ``ToolMissing`` ``synth.engine_missing`` if none of them is installed.
+    Raises ``ToolMissing`` ``synth.engine_missing`` if there is none.
     """
     unknown = sorted(set(engines) - set(ENGINES))
     if unknown:
@@ -150,6 +203,10 @@ def installed_voices(engines: Sequence[str] = tuple(ENGINES)) -> list[Voice]:
     if "festival" in engines and "festival" not in absent:
         listing = _listing(ENGINES["festival"], "-b", "(print (voice.list))")
         voices += _recorded_voices("festival", listing, _FESTIVAL)
+    for engine, handles in _NPM_VOICES.items():
+        if engine in engines and engine not in absent:
+            voices += [Voice(engine, h, f"{engine}_{h}", "synthetic") for h in handles]
+    voices += own
     if not voices:
         raise ToolMissing(
             "synth.engine_missing",
