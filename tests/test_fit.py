@@ -102,6 +102,13 @@ def test_classes_and_forced_choice() -> None:
     assert ex.Task(TASK.slots).forced(logits).tolist() == [[0, 2]]
 
 
+def test_table_of_tuples_is_what_was_seen() -> None:
+    pairs = [("on", "hall"), ("off", "none"), ("on", "hall")]
+    clips = [Clip(Path("x"), "x", {"action": a, "place": p}) for a, p in pairs]
+    assert ex.Task.of(clips, TASK.slots).tuples == ((0, 1), (1, 0))
+    assert ex.Task.of(clips, TASK.slots, table=False).tuples == ()
+
+
 def test_auxiliary_labels_are_columns_of_their_own() -> None:
     task = ex.Task(TASK.slots, (), {"aux0_word": ("cat", "dog")})
     dog = Clip(Path("d"), "d", {"aux0_word": "dog"}, command=False)

@@ -59,10 +59,13 @@ class Task:
         clips: Iterable[Clip],
         slots: Mapping[str, tuple[str, ...]],
         aux: Mapping[str, tuple[str, ...]] | None = None,
+        *,
+        table: bool = True,
     ) -> Task:
-        """With several slots, the table of tuples seen in ``clips``, sorted."""
+        """With ``table`` and several slots, the tuples seen in ``clips``, sorted."""
         bare = cls(slots)
-        seen = {bare.classes(clip) for clip in clips if clip.command} if len(slots) > 1 else set()
+        wanted = clips if table and len(slots) > 1 else ()
+        seen = {bare.classes(clip) for clip in wanted if clip.command}
         return cls(slots, tuple(sorted(seen)), aux or {})
 
     def classes(self, clip: Clip) -> tuple[int, ...]:

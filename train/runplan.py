@@ -29,6 +29,7 @@ class Plan:
     rejects: tuple[str, ...] = ()
     noises: tuple[str, ...] = ()
     aux: tuple[str, ...] = ()
+    tuples: bool = True  # only the combinations of slot values that training has seen
     network: str = "tiny"
     network_options: dict[str, Any] = field(default_factory=dict)
     init: Path | None = None

@@ -59,6 +59,12 @@ def _add_data_arguments(data: argparse._ArgumentGroup) -> None:
     data.add_argument(
         "--truncated", type=float, default=0.15, help="cut commands as rejects, per command clip"
     )
+    data.add_argument(
+        "--tuples",
+        choices=("seen", "all"),
+        default="seen",
+        help="combinations of slot values that are valid (default: %(default)s in training)",
+    )
     data.add_argument("--flush-frames", type=int, default=24, help="silence after a clip, 20 ms")
 
 
@@ -117,6 +123,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         aux=tuple(args.aux),
         out=args.out,
         name=args.name or args.out.name,
+        tuples=args.tuples == "seen",
         network=args.network,
         network_options=network,
         init=args.init,
@@ -172,8 +179,9 @@ class _Progress:
 
     def epoch(self, epoch: Epoch, of: int) -> None:
         self._advance("epochs", epoch.epoch, of)
+        name = f"epoch {epoch.epoch:>3}/{of}" if epoch.epoch <= of else "settled      "
         self.note(
-            f"epoch {epoch.epoch:>3}/{of}  loss {epoch.loss:.3f}  valid {epoch.valid_loss:.3f}  "
+            f"{name}  loss {epoch.loss:.3f}  valid {epoch.valid_loss:.3f}  "
             f"right {100 * epoch.accuracy:.2f} %  command {100 * epoch.command:.2f} %  "
             f"{epoch.seconds:.1f} s"
         )

@@ -35,7 +35,7 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
     """
     _prepare_folder(plan)
     corpus = read_corpus(plan, report)
-    task = Task.of(corpus.train, corpus.slots, corpus.aux)
+    task = Task.of(corpus.train, corpus.slots, corpus.aux, table=plan.tuples)
     key = datasets.data_hash(corpus.clips)
     keras.utils.set_random_seed(plan.fit.seed)
     probe = networks.build(plan.network, corpus.slots, **plan.network_options)
