@@ -364,7 +364,10 @@ def test_absent_program_of_a_voice_is_a_missing_tool(own_voices: Path) -> None:
 
 
 @needs_engine
-def test_corpus_round_trip_and_resume(tmp_path: Path, tiny: IntentSet) -> None:
+def test_corpus_round_trip_and_resume(
+    tmp_path: Path, tiny: IntentSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.fsync", lambda _: None)  # most of the time on a busy disk
     chosen = few_voices()
     seen: list[tuple[int, int]] = []
     first = synthesize(
