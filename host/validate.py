@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
+import queue
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +38,9 @@ from shiftmcu.host.show import model_line, say
 
 QEMU_BOARD = "stm32f405-qemu"
 DEFAULT_PLACES = "host,native,qemu"
+Crew = Mapping[str, Place]
+"""One place of each name; the first is what the others are compared with."""
+Comparison = tuple[Outcome, Mapping[str, tuple[Outcome, Difference | None]]]
 
 
 class ParityDiff(CheckFailed):
@@ -85,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, metavar="SPEC", help="csv:PATH or folder:PATH")
     parser.add_argument("--limit", type=int, help="at most N clips, spread over the data")
     parser.add_argument("--model", help="MODEL.shift or a shipped model (default: by the slots)")
+    parser.add_argument("--jobs", type=int, help="clips played at once (default: one per CPU)")
     parser.add_argument("--port", help="the port of `board`")
     parser.add_argument("--baud", type=int, default=DEFAULT_BAUD, help="for serial ports")
 
@@ -109,8 +116,11 @@ def run(
     model = models.choose(args.model, clips[0].slots)
     say("model", model_line(model))
     with contextlib.ExitStack() as stack:
-        places = {name: _place(name, args, model, emit, reference, stack) for name in names}
-        pairs = _compare(places, model, clips)
+        crews: list[Crew] = [
+            {name: _place(name, args, model, emit, reference, stack) for name in names}
+            for _ in range(_jobs(args, names, len(clips)))
+        ]
+        pairs = _compare(crews, model, clips)
     return _report(pairs, len(clips), as_json=args.json)
 
 
@@ -140,20 +150,53 @@ def _place(
     return BoardPlace(device)
 
 
-def _compare(places: Mapping[str, Place], model: Model, clips: Sequence[Any]) -> list[Pair]:
-    base, *others = places
+def _jobs(args: argparse.Namespace, names: Sequence[str], clips: int) -> int:
+    """How many emulators of each kind play clips at once; there is one board at a port."""
+    if "board" in names or any(is_port(name) for name in names):
+        return 1
+    return max(1, min(args.jobs or os.cpu_count() or 1, clips))
+
+
+def _compare(crews: Sequence[Crew], model: Model, clips: Sequence[Any]) -> list[Pair]:
+    """Each crew takes the next clip when it is free; the results are counted in order."""
+    base, *others = crews[0]
     pairs = {name: Pair(f"{base}-{name}") for name in others}
-    for number, clip in enumerate(clips, 1):
-        pcm = read_audio(clip.path)[0]
-        expected = places[base].run(pcm)
-        for name, pair in pairs.items():
-            got = places[name].run(pcm)
-            found = difference(pair.name, clip.file, expected, got)
-            if found is not None and pair.first is None:
-                found = locate(found, model, pcm, places[base], places[name])
-            pair.add(expected, got, found)
-        _progress(number, len(clips), list(pairs.values()))
+    free: queue.SimpleQueue[Crew] = queue.SimpleQueue()
+    for crew in crews:
+        free.put(crew)
+
+    def one(clip: Any) -> Comparison:
+        crew = free.get()
+        try:
+            return _one(crew, pairs, model, clip)
+        finally:
+            free.put(crew)
+
+    with futures.ThreadPoolExecutor(len(crews)) as pool:
+        try:
+            for number, (expected, others_got) in enumerate(pool.map(one, clips), 1):
+                for name, (got, found) in others_got.items():
+                    pairs[name].add(expected, got, found)
+                _progress(number, len(clips), list(pairs.values()))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return list(pairs.values())
+
+
+def _one(crew: Crew, pairs: Mapping[str, Pair], model: Model, clip: Any) -> Comparison:
+    """One clip in every place of a crew, each compared with the first."""
+    pcm = read_audio(clip.path)[0]
+    base = next(iter(crew))
+    expected = crew[base].run(pcm)
+    compared = {}
+    for name, pair in pairs.items():
+        got = crew[name].run(pcm)
+        found = difference(pair.name, clip.file, expected, got)
+        if found is not None and pair.first is None:  # looking for the layer takes time: once
+            found = locate(found, model, pcm, crew[base], crew[name])
+        compared[name] = (got, found)
+    return expected, compared
 
 
 def _progress(number: int, total: int, pairs: list[Pair]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,6 +53,16 @@ def test_all_places_agree(clips: list[Clip], tmp_path: Path) -> None:
         "max_difference": {"host-reference": 0, "host-native": 0},
         "first_diff": None,
     }
+
+
+@pytest.mark.skipif(
+    not all(map(shutil.which, ("arm-none-eabi-gcc", "qemu-system-arm", "cc"))),
+    reason="needs the ARM compiler and QEMU",
+)
+def test_emulated_board_agrees(clips: list[Clip], tmp_path: Path) -> None:
+    document = run(clips, "host,native,qemu", tmp_path)
+    assert document["pairs"] == {"host-native": {"equal": 3}, "host-qemu": {"equal": 3}}
+    assert document["features"] == document["events"] == document["pairs"]
 
 
 def changed(layer: int) -> Model:
