@@ -60,6 +60,15 @@ def text_bytes(objects: list[Path]) -> dict[str, int]:
     return {Path(line.split()[-1]).stem: int(line.split()[0]) for line in lines}
 
 
+def _thumb_instructions(halves: tuple[int, ...]) -> int:
+    """Thumb instructions in a row of halfwords: 32-bit ones start with 0b11101, 0b1111x."""
+    count = at = 0
+    while at < len(halves):
+        at += 2 if halves[at] >> 11 >= 0b11101 else 1
+        count += 1
+    return count
+
+
 class Machine:
     """A Cortex-M ("cortex-m4", "cortex-m0") with the runtime in memory."""
 
@@ -88,10 +97,16 @@ class Machine:
             (s["st_value"] & ~1, s.name) for s in symbols if s["st_info"]["type"] == "STT_FUNC"
         )
         self._symbols = {name: address for address, name in self._functions}
-        self._uc.hook_add(unicorn.UC_HOOK_CODE, self._count)
+        self._lengths: dict[tuple[int, int], int] = {}
+        self._uc.hook_add(unicorn.UC_HOOK_BLOCK, self._count)
 
-    def _count(self, _uc: Any, address: int, _size: int, _data: Any) -> None:
-        self._hits[address] += 1
+    def _count(self, _uc: Any, address: int, size: int, _data: Any) -> None:
+        """A basic block starts: all of its instructions will run."""
+        length = self._lengths.get((address, size))
+        if length is None:
+            halves = struct.unpack(f"<{size // 2}H", self._uc.mem_read(address, size))
+            length = self._lengths[address, size] = _thumb_instructions(halves)
+        self._hits[address] += length
 
     def call(self, function: str, *arguments: int) -> int:
         """Run a function to its end; its int32 result."""

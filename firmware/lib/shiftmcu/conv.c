@@ -73,6 +73,14 @@ static void pack_lanes(const smcu_conv_t *conv)
     }
 }
 
+/* Weight of every code. */
+static void fill_table(const smcu_alphabet_t *alphabet, uint32_t table[SMCU_ALPHABET_CODES])
+{
+    for (uint32_t i = 0; i < SMCU_ALPHABET_CODES; i++) {
+        table[i] = word_of(alphabet->weight[i]);
+    }
+}
+
 /* The packed weights of `channel` and the next one; of the last one twice when there is no next. */
 static smcu_kernels_weights_t weights_of(const smcu_layer_t *layer, uint32_t channel,
                                          const uint32_t *table)
@@ -95,10 +103,8 @@ static void run_lanes(const smcu_conv_t *conv)
     const smcu_layer_t *layer = conv->layer;
     const uint32_t half = half_of(conv->positions);
     const uint32_t step = (uint32_t)layer->stride * layer->c_in;
-    uint32_t table[8];
-    for (uint32_t i = 0; i < 8; i++) {
-        table[i] = word_of(layer->alphabet->weight[i]);
-    }
+    uint32_t table[SMCU_ALPHABET_CODES];
+    fill_table(layer->alphabet, table);
     pack_lanes(conv);
     for (uint32_t channel = 0; channel < layer->c_out; channel += CHANNELS) {
         const uint32_t channels = channel + 1u < layer->c_out ? CHANNELS : 1u;
@@ -158,12 +164,13 @@ static void run_wide(const smcu_conv_t *conv)
     const uint32_t taps = (uint32_t)layer->kernel * layer->c_in;
     const uint32_t channel_bytes = smcu_alphabet_channel_bytes(layer->alphabet, taps);
     const uint32_t step = (uint32_t)layer->stride * layer->c_in;
+    uint32_t table[SMCU_ALPHABET_CODES];
+    fill_table(layer->alphabet, table);
     for (uint32_t channel = 0; channel < layer->c_out; channel++) {
         const uint8_t *codes = layer->codes + channel * channel_bytes;
         for (uint32_t position = 0; position < conv->positions; position++) {
             const uint8_t *x = conv->in + position * step;
-            finish(conv, channel, position,
-                   smcu_kernels_wide(layer->alphabet->weight, codes, x, taps));
+            finish(conv, channel, position, smcu_kernels_wide(table, codes, x, taps));
         }
     }
 }

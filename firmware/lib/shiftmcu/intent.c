@@ -24,29 +24,29 @@ static uint32_t exp2q(int64_t distance)
     return octaves > 15 ? 0u : (uint32_t)smcu_intent_exp2[distance & 255] >> octaves;
 }
 
-/* Share of the best of n logits: softmax at the index of the maximum. */
-static uint32_t share(uint32_t of_best, uint32_t total)
+/* Softmax of one of several, Q15, from their exp2q; its own is not 0, or the others' are not. */
+static uint32_t share(uint32_t own, uint32_t others)
 {
-    return (of_best << 15) / total;
+    return (own << 15) / (own + others);
 }
 
 /* Index of the greatest logit (the first one), its softmax, the distance to the second. */
 static uint32_t best_class(const int32_t *logits, uint32_t n, best_t *best)
 {
     uint32_t first = 0;
-    uint32_t total = 0;
+    uint32_t others = 0;
     best->gap = NO_GAP;
     for (uint32_t i = 1; i < n; i++) {
         first = logits[i] > logits[first] ? i : first;
     }
     for (uint32_t i = 0; i < n; i++) {
-        const int64_t distance = (int64_t)logits[first] - logits[i];
-        total += exp2q(distance);
-        if (i != first && distance < best->gap) {
-            best->gap = distance;
+        if (i != first) {
+            const int64_t distance = (int64_t)logits[first] - logits[i];
+            others += exp2q(distance);
+            best->gap = distance < best->gap ? distance : best->gap;
         }
     }
-    best->probability = share(SMCU_INTENT_ONE, total);
+    best->probability = share(SMCU_INTENT_ONE, others);
     return first;
 }
 
@@ -86,7 +86,7 @@ static best_t best_by_table(const smcu_model_t *model, const int32_t *logits, ui
     best_t best = {0, NO_GAP};
     uint32_t first = 0;
     int64_t greatest = INT64_MIN;
-    uint32_t total = 0;
+    uint32_t others = 0;
     slot_offsets(model, offsets);
     for (int pass = 0; pass < 2; pass++) { /* 0: the greatest sum; 1: distances to it */
         const uint8_t *tuple = smcu_model_tuple(model, 0);
@@ -98,15 +98,15 @@ static best_t best_by_table(const smcu_model_t *model, const int32_t *logits, ui
             if (pass == 0) {
                 first = sum > greatest ? i : first;
                 greatest = sum > greatest ? sum : greatest;
-            } else {
+            } else if (i != first) {
                 const int64_t distance = greatest - sum;
-                total += exp2q(distance);
-                best.gap = i != first && distance < best.gap ? distance : best.gap;
+                others += exp2q(distance);
+                best.gap = distance < best.gap ? distance : best.gap;
             }
         }
     }
     memcpy(classes, smcu_model_tuple(model, first), slots);
-    best.probability = share(SMCU_INTENT_ONE, total);
+    best.probability = share(SMCU_INTENT_ONE, others);
     return best;
 }
 
@@ -120,7 +120,7 @@ void smcu_intent_best(const smcu_model_t *model, const int32_t *logits, smcu_int
     const int64_t lead = (int64_t)command[1] - command[0]; /* of command over reject */
     const uint32_t of_command = lead >= 0 ? SMCU_INTENT_ONE : exp2q(-lead);
     const uint32_t of_reject = lead >= 0 ? exp2q(lead) : SMCU_INTENT_ONE;
-    const uint32_t p_command = share(of_command, of_command + of_reject);
+    const uint32_t p_command = share(of_command, of_reject);
     const uint32_t p2 = slots.gap == NO_GAP ? 0u : times(slots.probability, exp2q(slots.gap));
     best->score = (uint16_t)times(slots.probability, p_command);
     best->margin = (uint16_t)times(slots.probability - p2, p_command);

@@ -165,27 +165,27 @@ void smcu_kernels_lanes_2(const smcu_kernels_weights_t *weights, const uint32_t 
     }
 }
 
-/* Bits of the even codes of a group: every second field. */
+/* The fields of the even codes of a group. */
 #define EVEN_2 0x3333u
 #define EVEN_3 0x1c71c7u
 
-#define PAIR_TAP(bits, word, field, i)                \
-    do {                                              \
+#define PAIR_TAP(bits, word, field, i)                 \
+    do {                                               \
         sum += WEIGHT(word, 2 * (bits), field) * x[i]; \
-        KEEP_ORDER(sum);                              \
+        KEEP_ORDER(sum);                               \
     } while (0)
 
 /* The codes of both channels side by side are one index into the table of pairs. */
-#define PAIR_GROUP(bits)                                                              \
-    const uint32_t even = (ga & EVEN_##bits) | ((gb & EVEN_##bits) << (bits));        \
-    const uint32_t odd = ((ga >> (bits)) & EVEN_##bits) | (gb & (EVEN_##bits << (bits))); \
-    PAIR_TAP(bits, even, 0, 0);                                                       \
-    PAIR_TAP(bits, odd, 0, 1);                                                        \
-    PAIR_TAP(bits, even, 1, 2);                                                       \
-    PAIR_TAP(bits, odd, 1, 3);                                                        \
-    PAIR_TAP(bits, even, 2, 4);                                                       \
-    PAIR_TAP(bits, odd, 2, 5);                                                        \
-    PAIR_TAP(bits, even, 3, 6);                                                       \
+#define PAIR_GROUP(bits)                                                                    \
+    const uint32_t even = (ga & fields) | ((gb & fields) << (bits));                        \
+    const uint32_t odd = ((ga >> (bits)) & fields) | (((gb >> (bits)) & fields) << (bits)); \
+    PAIR_TAP(bits, even, 0, 0);                                                             \
+    PAIR_TAP(bits, odd, 0, 1);                                                              \
+    PAIR_TAP(bits, even, 1, 2);                                                             \
+    PAIR_TAP(bits, odd, 1, 3);                                                              \
+    PAIR_TAP(bits, even, 2, 4);                                                             \
+    PAIR_TAP(bits, odd, 2, 5);                                                              \
+    PAIR_TAP(bits, even, 3, 6);                                                             \
     PAIR_TAP(bits, odd, 3, 7)
 
 void smcu_kernels_pair(const smcu_kernels_weights_t *weights, const uint8_t *x, int32_t sums[2])
@@ -193,6 +193,7 @@ void smcu_kernels_pair(const smcu_kernels_weights_t *weights, const uint8_t *x, 
     const uint32_t *table = weights->table;
     const uint32_t bits = weights->bits;
     const uint32_t mask = (1u << bits) - 1u;
+    const uint32_t fields = bits == 2 ? EVEN_2 : EVEN_3;
     const uint8_t *pa = weights->codes[0];
     const uint8_t *pb = weights->codes[1];
     for (uint32_t left = weights->taps; left > 0;) {
@@ -215,18 +216,26 @@ void smcu_kernels_pair(const smcu_kernels_weights_t *weights, const uint8_t *x, 
     }
 }
 
-int32_t smcu_kernels_wide(const int16_t *table, const uint8_t *codes, const uint8_t *x,
+#define WIDE_TAP(bits, i)                      \
+    do {                                       \
+        word += WEIGHT(group, bits, i) * x[i]; \
+        KEEP_ORDER(word);                      \
+    } while (0)
+
+int32_t smcu_kernels_wide(const uint32_t *table, const uint8_t *codes, const uint8_t *x,
                           uint32_t taps)
 {
     uint32_t word = 0; /* may leave int32 on the way, its final value does not */
-    for (; taps >= 2; taps -= 2) {
-        const uint32_t pair = *codes++;
-        word += (uint32_t)(int32_t)table[pair & 15u] * x[0];
-        word += (uint32_t)(int32_t)table[pair >> 4] * x[1];
-        x += 2;
+    for (; taps >= SMCU_KERNELS_GROUP; taps -= SMCU_KERNELS_GROUP) {
+        const uint32_t group = smcu_bytes_u32(codes);
+        EIGHT_TAPS(WIDE_TAP, 4);
+        codes += 4;
+        x += SMCU_KERNELS_GROUP;
     }
-    if (taps != 0) {
-        word += (uint32_t)(int32_t)table[*codes & 15u] * x[0];
+    uint32_t group = load_rest(codes, 4, taps);
+    for (; taps > 0; taps--) {
+        word += WEIGHT(group, 4, 0) * *x++;
+        group >>= 4;
     }
     return (int32_t)word;
 }

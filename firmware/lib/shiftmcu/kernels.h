@@ -35,7 +35,7 @@ void smcu_kernels_lanes_2(const smcu_kernels_weights_t *weights, const uint32_t 
 void smcu_kernels_pair(const smcu_kernels_weights_t *weights, const uint8_t *x, int32_t sums[2]);
 
 /* No lanes: one channel of 4-bit codes, one position, any number of taps. */
-int32_t smcu_kernels_wide(const int16_t *table, const uint8_t *codes, const uint8_t *x,
+int32_t smcu_kernels_wide(const uint32_t *table, const uint8_t *codes, const uint8_t *x,
                           uint32_t taps);
 
 #endif
