@@ -208,8 +208,11 @@ def test_plan_is_deterministic_and_local(tiny: IntentSet) -> None:
 
 def test_no_engine_is_a_missing_tool(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(ToolMissing, match=r"synth\.engine_missing"):
+    with pytest.raises(ToolMissing, match=r"synth\.engine_missing.*apt-get install flite$"):
+        installed_voices(["flite"])
+    with pytest.raises(ToolMissing, match="nodejs npm"):
         installed_voices()
+    assert installed_voices(own=[KAL]) == [KAL]
 
 
 def test_npm_engines_need_their_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -364,10 +367,7 @@ def test_absent_program_of_a_voice_is_a_missing_tool(own_voices: Path) -> None:
 
 
 @needs_engine
-def test_corpus_round_trip_and_resume(
-    tmp_path: Path, tiny: IntentSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("os.fsync", lambda _: None)  # most of the time on a busy disk
+def test_corpus_round_trip_and_resume(tmp_path: Path, tiny: IntentSet) -> None:
     chosen = few_voices()
     seen: list[tuple[int, int]] = []
     first = synthesize(

