@@ -110,7 +110,7 @@ def _versioned(document: Any) -> Any:
 def _injected(command: str) -> dict[str, Callable[..., Any]]:
     """What the packages may not import from each other is handed over here."""
     if command in {"flash", "listen", "validate", "demo"}:
-        return {"load_clips": _load_clips, "emit": _emit, "plan": _plan}
+        return {"load_clips": _load_clips, "emit": _emit, "plan": _plan, "reference": _reference}
     if command == "convert":
         return {"register_layers": register_layers}
     return {}
@@ -132,6 +132,12 @@ def _plan(*args: Any, **kwargs: Any) -> Any:
     from shiftmcu.convert.plan import plan
 
     return plan(*args, **kwargs)
+
+
+def _reference(*args: Any, **kwargs: Any) -> Any:
+    from shiftmcu.convert.reference import run_clip
+
+    return run_clip(*args, **kwargs)
 
 
 def _report(error: ShiftMcuError, *, as_json: bool, verbose: bool) -> int:
