@@ -170,7 +170,8 @@ def test_python_refuses_by_name(case: str) -> None:
     change, code = REFUSALS[case]
     found = refusal(blob.read, change(SMALL))
     # Python reads everything before it looks at the layout, so it may meet another fault first.
-    assert found in {f"model.{c}" for c in (code, "layout", "code", "string", "bounds", "shape")}, case
+    other = ("layout", "code", "string", "bounds", "shape")
+    assert found in {f"model.{name}" for name in (code, *other)}, case
 
 
 def test_a_wrong_digest_is_refused() -> None:
