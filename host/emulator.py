@@ -116,7 +116,7 @@ def _start_qemu(board: Board, elf: Path, *, icount: bool) -> Emulator:
         command = [
             *(QEMU, "-M", board.emulator, "-nodefaults", "-display", "none", "-monitor", "none"),
             *("-icount", "shift=0") * icount,
-            *("-chardev", f"socket,id=link,fd={listener.fileno()},server=on,wait=on"),
+            *("-chardev", f"socket,id=link,fd={listener.fileno()},server=on,wait=on,nodelay=on"),
             *("-serial", "chardev:link", "-kernel", str(elf)),
         ]
         url = f"socket://127.0.0.1:{listener.getsockname()[1]}"
