@@ -19,11 +19,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shiftmcu.host import pio
-
 from shiftmcu import boards
 from shiftmcu.boards import Board
 from shiftmcu.errors import ToolMissing, UsageError
+from shiftmcu.host import pio
 
 __all__ = ["BuildResult", "build_firmware"]
 

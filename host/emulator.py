@@ -10,6 +10,7 @@ before the emulator runs, and two emulators never race for one port.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -46,12 +47,17 @@ class Emulator:
         self._log = log
         _running.add(self)
 
+    def output(self) -> bytes:
+        """All that the emulator printed on stdout and stderr so far."""
+        if self._log.closed:
+            return b""
+        self._log.seek(0)
+        return self._log.read()
+
     def messages(self) -> str:
         """What the emulator itself printed (not the firmware: that is on the link)."""
-        if self._log.closed:
-            return ""
-        self._log.seek(0)
-        return self._log.read().decode(errors="replace").strip()
+        lines = self.output().decode(errors="replace").splitlines()
+        return "\n".join(line for line in lines if not line.startswith("{")).strip()
 
     def check(self) -> None:
         """Raises FlashFailed ``flash.emulator`` when the emulator is no longer running."""
@@ -70,7 +76,8 @@ class Emulator:
                 self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout, self._log):
             if pipe is not None:
-                pipe.close()
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
 
     def __enter__(self) -> Self:
         return self
@@ -114,9 +121,9 @@ def _start_qemu(board: Board, elf: Path, *, icount: bool) -> Emulator:
         )
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
         command = [
-            *(QEMU, "-M", board.emulator, "-nodefaults", "-display", "none", "-monitor", "none"),
+            *(QEMU, "-M", board.emulator, "-nodefaults", "-display", "none", "-qmp", "stdio"),
             *("-icount", "shift=0") * icount,
-            *("-chardev", f"socket,id=link,fd={listener.fileno()},server=on,wait=on,nodelay=on"),
+            *("-chardev", f"socket,id=link,fd={listener.fileno()},server=on,wait=off,nodelay=on"),
             *("-serial", "chardev:link", "-kernel", str(elf)),
         ]
         url = f"socket://127.0.0.1:{listener.getsockname()[1]}"
@@ -124,13 +131,17 @@ def _start_qemu(board: Board, elf: Path, *, icount: bool) -> Emulator:
         process = subprocess.Popen(
             command,
             pass_fds=[listener.fileno()],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
         )
     emulator = Emulator(board, process, url, log)
-    # QEMU says so when it has got as far as waiting for its client; before that it may still fail.
-    _await(emulator, lambda: "waiting for connection" in emulator.messages())
+    # QEMU answers a command when the machine stands and its program is loaded: it runs from then.
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # it died: _await will say so
+        process.stdin.write(b'{"execute": "qmp_capabilities"}\n')
+        process.stdin.flush()
+    _await(emulator, lambda: b'{"return"' in emulator.output())
     return emulator
 
 

@@ -120,7 +120,9 @@ def run(project: Path, environment: str, *, local: bool) -> str:
 def build_failed(who: str, output: str, folder: Path) -> BuildFailed:
     """The error that quotes the first lines that say ``error``, or the last lines."""
     lines = [line for line in output.splitlines() if line.strip()]
-    telling = [line for line in lines if re.search(r"\b(error|undefined reference)\b", line, re.I)]
+    telling = [
+        line for line in lines if re.search(r"\b(error|undefined reference|cannot)\b", line, re.I)
+    ]
     quoted = "\n  ".join(telling[:5] or lines[-8:])
     return BuildFailed(
         "build.failed",

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
-from shiftmcu.host import boards_cli
 
 from shiftmcu import boards
 from shiftmcu.errors import BoardNotFound, UsageError
+from shiftmcu.host import boards_cli
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ both compile the same translation units with the same warnings, optimisation and
 """
 
 import os
-from os.path import join
 from pathlib import Path
 
 Import("env")  # noqa: F821  (SCons injects it)
@@ -34,7 +33,7 @@ env.Append(  # noqa: F821
         "-Wl,--gc-sections",
         "-Wl,--build-id=none",
         "-Wl,--fatal-warnings",
-        "-Wl,-Map=" + join("$BUILD_DIR", "firmware.map"),
+        "-Wl,-Map=" + os.path.relpath(build / "firmware.map", project),
     ],
     CPPDEFINES=[("SMCU_BOARD", env.StringifyMacro(env.subst("$BOARD")))],  # noqa: F821
 )
@@ -52,5 +51,7 @@ script = build / "link.ld"
 os.makedirs(build, exist_ok=True)
 if not script.exists() or script.read_text(encoding="utf-8") != text:
     script.write_text(text, encoding="utf-8")
-board.update("build.ldscript", str(script))
-env.Replace(LDSCRIPT_PATH=str(script))  # noqa: F821
+# Relative: the compiler runs in the project's folder, whose path may have spaces in it.
+relative = os.path.relpath(script, project)
+board.update("build.ldscript", relative)
+env.Replace(LDSCRIPT_PATH=relative)  # noqa: F821
