@@ -71,6 +71,12 @@ find_python() {
     exit 3
 }
 
+# Runs pip quietly; its words are shown only when it fails.
+pip_install() {
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" > "$venv/pip.log" 2>&1 \
+        || { cat "$venv/pip.log" >&2; say "pip failed (above); is a package index reachable?"; exit 3; }
+}
+
 digest() { cat "$@" | sha256sum | cut -d' ' -f1; }
 
 install_python_packages() {
@@ -80,7 +86,7 @@ install_python_packages() {
     python=$(find_python)
     say "python: $venv from $lock"
     "$python" -m venv "$venv" || { say "python3 -m venv failed: apt-get install python3-venv"; exit 3; }
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r "$lock"
+    pip_install --require-hashes --no-deps -r "$lock"
     echo "$want" > "$stamp"
 }
 
@@ -89,7 +95,7 @@ install_shiftmcu() {
     want=$(digest pyproject.toml setup.py shiftmcu/_native_build.py firmware/lib/shiftmcu/*; echo "$PWD")
     [ "$(cat "$stamp" 2>/dev/null)" != "$want" ] || return 0
     say "shiftmcu: building the C runtime into $venv"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+    pip_install --no-build-isolation --no-deps --editable .
     echo "$want" > "$stamp"
 }
 
