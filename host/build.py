@@ -21,7 +21,7 @@ from pathlib import Path
 
 from shiftmcu import boards
 from shiftmcu.boards import Board
-from shiftmcu.errors import ToolMissing, UsageError
+from shiftmcu.errors import BuildFailed, ToolMissing, UsageError
 from shiftmcu.host import pio
 
 __all__ = ["BuildResult", "build_firmware"]
@@ -179,7 +179,7 @@ def _build_pio(board: Board, folder: Path) -> str:
     if platform == "ststm32":
         try:
             pio.run(folder, board.name, local=False)
-        except Exception as error:
+        except BuildFailed as error:
             if shutil.which(pio.ARM_GCC) is None:
                 raise
             print(f"{error}\nnow with the project-local platform", file=sys.stderr)

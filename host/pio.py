@@ -99,21 +99,24 @@ def run(project: Path, environment: str, *, local: bool) -> str:
         env["PLATFORMIO_CORE_DIR"] = str(core)
         # One per project: the link to the project's own platform is registered in it.
         env["PLATFORMIO_PLATFORMS_DIR"] = str(project / ".platforms")
-    command = [sys.executable, "-m", "platformio", "run", "-e", environment]
-    done = subprocess.run(
-        command,
-        cwd=project,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=RUN_SECONDS,
-        check=False,
-    )
+    who = f"PlatformIO, environment {environment}"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "platformio", "run", "-e", environment],
+            cwd=project,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=RUN_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise build_failed(who, f"error: not done after {RUN_SECONDS:.0f} s", project) from error
     if done.returncode != 0:
-        raise build_failed(f"PlatformIO, environment {environment}", done.stdout, project)
+        raise build_failed(who, done.stdout, project)
     return done.stdout
 
 

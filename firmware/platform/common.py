@@ -25,7 +25,7 @@ env.Append(  # noqa: F821
         "-fdata-sections",
         "-fstack-usage",
         # two builds in two folders give the same bytes
-        "-ffile-prefix-map=%s=." % project,
+        f"-ffile-prefix-map={project}=.",
         "-fno-ident",
     ],
     LINKFLAGS=[
@@ -46,9 +46,9 @@ memory = {
 }
 text = Path(project, "firmware", "platform", "link.ld.in").read_text(encoding="utf-8")
 for key, value in memory.items():
-    text = text.replace("@%s@" % key, str(value))
+    text = text.replace(f"@{key}@", str(value))
 script = build / "link.ld"
-os.makedirs(build, exist_ok=True)
+build.mkdir(parents=True, exist_ok=True)
 if not script.exists() or script.read_text(encoding="utf-8") != text:
     script.write_text(text, encoding="utf-8")
 # Relative: the compiler runs in the project's folder, whose path may have spaces in it.

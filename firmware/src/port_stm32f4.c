@@ -20,6 +20,7 @@
 #define BAUD 921600u
 #define READY_POLLS 200000u /* 20 ms or more at 16 MHz; a crystal needs about 2 ms */
 #define READY_POLLS_EMULATED 10u
+#define WAKE_HZ 16u         /* of the main loop without audio; the counter has 24 bits */
 #define EMULATED_TIMER_HZ 1000000000u
 
 static smcu_port_info_t info = {.board = SMCU_BOARD, .mcu = "STM32F405"};
@@ -157,7 +158,7 @@ static void start_interrupts(void)
                                         &NVIC_ICPR(USART1_IRQ), 1u << (USART1_IRQ % 32u));
         systick_entry_ticks = entry_ticks(&SCB_ICSR, 1u << 26, &SCB_ICSR, 1u << 25);
     }
-    SYSTICK_LOAD = info.clock_hz / 10u - 1u; /* wakes the main loop ten times a second */
+    SYSTICK_LOAD = info.clock_hz / WAKE_HZ - 1u;
     SYSTICK_VAL = 0;
     SYSTICK_CTRL = 7u;
 }

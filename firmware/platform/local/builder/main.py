@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-from os.path import join
 
 from SCons.Script import AlwaysBuild, Builder, Default, DefaultEnvironment
 
@@ -30,8 +29,8 @@ env.Replace(
     SIZECHECKCMD="$SIZETOOL -A -d $SOURCES",
     SIZEPRINTCMD="$SIZETOOL -B -d $SOURCES",
 )
-cpu = ["-mthumb", "-mcpu=%s" % env.BoardConfig().get("build.cpu")]
-env.Append(ASFLAGS=cpu, CCFLAGS=cpu, LINKFLAGS=cpu + ["-nostartfiles"], LIBS=["c", "gcc"])
+cpu = ["-mthumb", "-mcpu=" + env.BoardConfig().get("build.cpu")]
+env.Append(ASFLAGS=cpu, CCFLAGS=cpu, LINKFLAGS=[*cpu, "-nostartfiles"], LIBS=["c", "gcc"])
 env.ProcessFlags(env.BoardConfig().get("build.extra_flags", ""))
 env.Append(
     BUILDERS={
@@ -43,7 +42,7 @@ env.Append(
 )
 
 elf = env.BuildProgram()
-image = env.ElfToBin(join("$BUILD_DIR", "firmware"), elf)
+image = env.ElfToBin("$BUILD_DIR/firmware", elf)
 env.Depends(image, "checkprogsize")
 program = env.Alias("buildprog", image, image)
 size = env.VerboseAction("$SIZEPRINTCMD", "Calculating size $SOURCE")
