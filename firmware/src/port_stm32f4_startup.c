@@ -19,7 +19,7 @@ static uint32_t *paint_start(void)
     const uintptr_t limit = (uintptr_t)smcu_stack_limit;
     const uintptr_t top = (uintptr_t)smcu_stack_top;
 
-    return (top - limit > STACK_PAINT_BYTES) ? smcu_stack_top - STACK_PAINT_BYTES / sizeof(uint32_t)
+    return (top - limit > STACK_PAINT_BYTES) ? (uint32_t *)(top - STACK_PAINT_BYTES)
                                              : smcu_stack_limit;
 }
 
