@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from shiftmcu import blob, native
 from shiftmcu.errors import UsageError
+from shiftmcu.frontend import FRONTEND_ID
 
 SMALL = blob.write(blobs.small_graph())
 LAYERS = 5
@@ -244,3 +245,11 @@ def test_load_model_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         blob.load_model(tmp_path / "b.shift")
     assert caught.value.code == "model.file"
+
+
+def test_a_model_of_another_frontend_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "other.shift"
+    path.write_bytes(blob.write(replace(blobs.small_graph(), frontend_id=FRONTEND_ID ^ 1)))
+    with pytest.raises(UsageError) as caught:
+        blob.load_model(path)
+    assert caught.value.code == "frontend.mismatch"
