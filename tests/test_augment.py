@@ -86,8 +86,8 @@ def test_spec_augment_keeps_silence_range_and_input() -> None:
     assert (out != before).mean() > 0.3
 
 
-def test_spec_augment_switched_off_is_identity() -> None:
+def test_spec_augment_at_strength_zero_is_identity() -> None:
     batch = rng().integers(1, 256, (2, 16, 40)).astype(np.float32)
-    off = SpecRecipe(masks=0, shift_bins=0.0, warp=0.0, level_steps=0.0)
+    off = SpecRecipe().scaled(0.0)
     frames = np.full(2, 16, np.int32)
     np.testing.assert_array_equal(augment.spec_augment(rng(), batch, frames, off), batch)

@@ -169,6 +169,17 @@ class SpecRecipe:
     warp: float = 0.06
     level_steps: float = 12.0
 
+    def scaled(self, strength: float) -> SpecRecipe:
+        """The same recipe at 0 (nothing) to 1 (all of it)."""
+        return SpecRecipe(
+            self.masks,
+            round(self.mask_bins * strength),
+            round(self.mask_frames * strength),
+            self.shift_bins * strength,
+            self.warp * strength,
+            self.level_steps * strength,
+        )
+
 
 def spec_augment(
     rng: Rng, batch: NDArray[np.float32], frames: NDArray[np.int32], recipe: SpecRecipe

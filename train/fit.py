@@ -11,7 +11,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ class FitOptions:
     aux_weight: float = 0.5
     rejects: float = 1.5  # shown per epoch, per command
     warmup: float = 0.05
+    ease: float = 0.3  # share of the epochs over which the augmentation grows to its full strength
     freeze: float = 0.08
     seed: int = 0
     eager: bool = False  # no compilation: slow steps, quick start (debugging, tests)
@@ -123,6 +124,10 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, i: int) -> Any:
         rng = np.random.default_rng((self.options.seed, self.epoch, i))
         options = self.options.batches
+        if options.spec is not None:
+            # Shift weights start at random signs; under full augmentation they find no foothold.
+            strength = min(1.0, self.epoch / max(1.0, self.options.ease * self.options.epochs))
+            options = replace(options, spec=options.spec.scaled(strength))
         index = self._order[i]
         return make_batch(
             self.examples, self.task, index, self.hop_frames, rng, options, self._min_frames(i)

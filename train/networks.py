@@ -94,7 +94,7 @@ def tiny(
     kernel: int = 9,
     segment: int = 1,
     segments: int = 24,
-    dropout: float = 0.3,
+    dropout: float = 0.1,
     po2_scales: bool = False,
 ) -> keras.Model:
     """TC-ResNet8 (Choi et al., "Temporal Convolution for Real-time Keyword Spotting on Mobile

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     net.add_argument("--kernel", type=int, help="taps of the block convolutions (9)")
     net.add_argument("--segments", type=int, help="pooling window, in segments (24)")
     net.add_argument("--segment", type=int, help="positions per segment, a power of two (1)")
-    net.add_argument("--dropout", type=float, help="before the heads (0.3)")
+    net.add_argument("--dropout", type=float, help="before the heads (0.1)")
     net.add_argument("--po2-scales", action="store_true", help="every scale a power of two")
     net.add_argument("--init", type=Path, metavar="MODEL.keras", help="start from its back bone")
     _add_fit_arguments(parser.add_argument_group("fitting"))
