@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import select
+import socket
 import time
 from pathlib import Path
 from types import TracebackType
@@ -110,6 +111,9 @@ def open_link(port: str, baud: int = DEFAULT_BAUD) -> Link:
         raise _refused(port, error) from error
     if "://" not in port:
         _keep_lines_on_close(handle.fileno())
+    elif (inner := getattr(handle, "_socket", None)) is not None:
+        # Small packets must not wait for the peer's acknowledgement (Nagle): it halves the speed.
+        inner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return Link(handle, port)
 
 
