@@ -28,7 +28,7 @@ lint: setup
 	tools/typecheck.sh
 
 bench: setup
-	.venv/bin/python -m tools.bench
+	@.venv/bin/python tools/bench.py
 
 fuzz: setup
 	.venv/bin/python tests/c/fuzz.py --runs 1000000
