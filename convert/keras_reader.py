@@ -115,7 +115,7 @@ def _layer_configs(path: Path, config: Json) -> list[Json]:
 
 def _load_layers(path: Path, entries: list[Json]) -> list[Source]:
     try:
-        import keras
+        import keras  # type: ignore[import-untyped]
     except ImportError as error:
         raise ToolMissing(
             "tool.keras",

@@ -53,6 +53,8 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (see journeys in the README)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    # TensorFlow greets on stderr with a page about CPU features and missing GPUs.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     name = next((word for word in arguments if not word.startswith("-")), None)
     try:
         parser = _parser(name)

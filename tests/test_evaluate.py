@@ -196,7 +196,7 @@ def test_wrong_use_is_named(world: dict[str, Any], tmp_path: Path) -> None:
     args.model = tmp_path / "none.shift"
     with pytest.raises(UsageError) as error:
         evaluate_cli.run(args)
-    assert error.value.code == "model.missing"
+    assert error.value.code == "model.file"
     slot = next(iter(evaluate.task_of(world["graph"]).slots))
     soundfile.write(tmp_path / "a.wav", np.zeros(4000), 16000)
     others = [h.name for h in world["graph"].heads if h.name not in ("command", slot)]

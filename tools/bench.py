@@ -62,7 +62,7 @@ def main() -> None:
     if "--json" in sys.argv:
         print(json.dumps({"networks": rows}))
         return
-    print(f"{'core':<10} {'model':<16} {'frontend':>10} {'network':>10} {'sum':>10}   instructions/s")
+    print(f"{'core':<10} {'model':<16} {'frontend':>10} {'network':>10} {'sum':>10}   per second")
     for row in rows:
         both = row["frontend"] + row["network"]
         print(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from shiftmcu import blob
-from shiftmcu.errors import ToolMissing, UsageError
+from shiftmcu.errors import ToolMissing
 from shiftmcu.train import datasets, evaluate
 from shiftmcu.train.datasets import Clip
 from shiftmcu.train.metrics import Outcome, accepted, paired_difference, per_intent, summary
@@ -43,8 +43,8 @@ def _decibels(text: str) -> list[float]:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Evaluate; returns the JSON document."""
-    data = _read_model(args.model)
-    graph = blob.read(data)
+    graph = blob.load_model(args.model)
+    data = args.model.read_bytes()
     task = evaluate.task_of(graph)
     clips = datasets.load_clips(args.data, tuple(task.slots), args.limit)
     for text in args.reject:
@@ -60,17 +60,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if not args.json:
         print(_as_text(document))
     return document
-
-
-def _read_model(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            "model.missing",
-            f"{path} cannot be read ({error.strerror}).",
-            "make one with shiftmcu convert",
-        ) from error
 
 
 def _judge(
