@@ -44,7 +44,7 @@ def test_no_command_prints_help_and_is_usage(capsys: pytest.CaptureFixture[str])
         (["flash", "--board", "esp33"], 4, "board.unknown"),
         (["convert", "absent.keras", "--out", "x"], 2, "convert.missing_file"),
         (["evaluate", "absent.shift", "--data", "csv:absent.csv"], 2, "model.file"),
-        (["validate", "--where", "host", "--data", "csv:absent.csv"], 2, "data.missing"),
+        (["validate", "--where", "host", "--data", "csv:absent.csv"], 2, "validate.where"),
     ],
 )
 def test_wrong_use_is_answered_with_code_and_next_step(
