@@ -143,7 +143,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         ),
         seeds=args.seeds,
         resume=args.resume,
-        command_line=tuple(sys.argv),
+        command_line=("shiftmcu", *sys.argv[1:]),
     )
 
 
