@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shiftmcu.audio import SAMPLE_RATE_HZ, read_audio
+from shiftmcu import native
+from shiftmcu.audio import read_audio
+from shiftmcu.blob import QuantGraph
 from shiftmcu.errors import CheckFailed, ToolMissing, UsageError
 from shiftmcu.host import models
 from shiftmcu.host.clip import ClipResult
 from shiftmcu.host.device import Device, Emit, connect
 from shiftmcu.host.models import Model
-from shiftmcu.host.parity import HostPlace, difference, outcome_of
-from shiftmcu.host.show import cost, intent_line, model_line, say
+from shiftmcu.host.parity import difference, outcome_of
+from shiftmcu.host.show import cost, intent_line, model_line, rejected_line, say
 
 DEFAULT_BOARD = "stm32f405-qemu"
 FALLBACK_BOARD = "native"
@@ -107,14 +109,14 @@ def _board_line(device: Device) -> str:
 
 
 def _play(device: Device, programme: Programme, args: argparse.Namespace) -> dict[str, Any]:
-    host, equal, clips = HostPlace(programme.model), 0, []
+    host, equal, clips = native.Model(programme.model.data), 0, []
     for path in programme.clips:
         pcm = read_audio(path)[0]
-        result = device.run_clip(pcm)
-        found = difference("board", path.name, host.run(pcm), outcome_of(result))
+        result, expected = device.run_clip(pcm), host.run_clip(pcm)
+        found = difference("board", path.name, outcome_of(expected), outcome_of(result))
         equal += found is None
         if not args.json:
-            _show(path, result, pcm.size / SAMPLE_RATE_HZ)
+            _show(path, result, expected.best, programme.model.graph)
         clips.append(_as_json(path, result))
         if found is not None:
             say("differs", str(found))
@@ -138,10 +140,14 @@ def _play(device: Device, programme: Programme, args: argparse.Namespace) -> dic
     }
 
 
-def _show(path: Path, result: ClipResult, seconds: float) -> None:
-    lines = [intent_line(intent) for intent in result.events] or [
-        f"{seconds:6.2f} s  {'(no intent reached its threshold)':<32}"
-    ]
+def _show(path: Path, result: ClipResult, best: native.Event | None, graph: QuantGraph) -> None:
+    """Intents as the board reported them; without one, the best candidate and why it was not.
+
+    ``best`` is computed here: the caller has compared every logit with the board's.
+    """
+    lines = [intent_line(intent) for intent in result.events]
+    if not lines:
+        lines = [rejected_line(best, graph) if best else f"{'':8} (too short for a decision)"]
     for line in lines[:-1]:
         print(f"  {path.stem[:18]:<18} {line}")
     print(f"  {path.stem[:18]:<18} {lines[-1]}   {cost(result.ticks)}", flush=True)

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shiftmcu import native
 from shiftmcu.audio import read_audio
 from shiftmcu.host import models
 from shiftmcu.host.clip import ClipResult, Intent
 from shiftmcu.host.device import Device, Emit, connect
 from shiftmcu.host.link import DEFAULT_BAUD
-from shiftmcu.host.show import cost, intent_line, say
+from shiftmcu.host.models import Model
+from shiftmcu.host.show import cost, intent_line, rejected_line, say
 
 DEFAULT_BOARD = "native"
 
@@ -36,9 +38,10 @@ def run(args: argparse.Namespace, *, emit: Emit, **_: object) -> None:
     and the errors of ``connect``.
     """
     clips = [(path, _read(path)) for path in args.wav]
-    with _connect(args, emit) as device:
+    model = models.choose(args.model) if args.model or not args.port else None
+    with _connect(args, model, emit) as device:
         say("board", f"{device.info.board}, model {device.info['model']}")
-        results = [_play(device, path, pcm, as_json=args.json) for path, pcm in clips]
+        results = [_play(device, path, pcm, model, as_json=args.json) for path, pcm in clips]
         _summary(device, results, as_json=args.json)
 
 
@@ -49,15 +52,19 @@ def _read(path: Path) -> NDArray[np.int16]:
     return pcm
 
 
-def _connect(args: argparse.Namespace, emit: Emit) -> Device:
+def _connect(args: argparse.Namespace, model: Model | None, emit: Emit) -> Device:
     if args.port:
-        model = models.choose(args.model) if args.model else None
         return connect(args.port, model=model, baud=args.baud)
-    return connect(args.board, model=models.choose(args.model), emit=emit)
+    return connect(args.board, model=model, emit=emit)
 
 
-def _play(device: Device, path: Path, pcm: NDArray[np.int16], *, as_json: bool) -> ClipResult:
-    """Play one file; its intents are printed as the board reports them."""
+def _play(
+    device: Device, path: Path, pcm: NDArray[np.int16], model: Model | None, *, as_json: bool
+) -> ClipResult:
+    """Play one file; its intents are printed as the board reports them.
+
+    Where there is none, this PC says which candidate came closest (its integers are the board's).
+    """
     if not as_json:
         say("audio", f"{path}  {pcm.size / 16000:.2f} s")
 
@@ -67,7 +74,11 @@ def _play(device: Device, path: Path, pcm: NDArray[np.int16], *, as_json: bool) 
 
     result = device.run_clip(pcm, want=0, on_intent=show)
     if not result.events and not as_json:
-        say("", "no intent reached its threshold")
+        best = native.Model(model.data).run_clip(pcm).best if model else None
+        if model and best:
+            print(rejected_line(best, model.graph), flush=True)
+        else:
+            say("", "no intent reached its threshold")
     return result
 
 

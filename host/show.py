@@ -5,8 +5,12 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
+from shiftmcu.blob import QuantGraph
+from shiftmcu.fixedpoint import ONE_Q15
+from shiftmcu.frontend import SAMPLE_RATE_HZ
 from shiftmcu.host.clip import Intent, Ticks
 from shiftmcu.host.models import Model
+from shiftmcu.native import Event
 
 
 def say(label: str, text: str, *, file: TextIO | None = None) -> None:
@@ -33,6 +37,19 @@ def intent_line(intent: Intent) -> str:
         f"{intent.t_us / 1e6:6.2f} s  {intent.words:<32} score {intent.score_float:.2f}   "
         f"margin {intent.margin_float:.2f}{gap}"
     )
+
+
+def rejected_line(best: Event, graph: QuantGraph) -> str:
+    """``(rejected: score 0.41 < 0.65)  activate / lamp / none``: why nothing was reported."""
+    rule = graph.decision
+    words = " / ".join(h.labels[c] for h, c in zip(graph.heads, best.classes, strict=False))
+    if best.score < rule.threshold:
+        why = f"score {best.score / ONE_Q15:.2f} < {rule.threshold / ONE_Q15:.2f}"
+    elif best.margin < rule.min_margin:
+        why = f"margin {best.margin / ONE_Q15:.2f} < {rule.min_margin / ONE_Q15:.2f}"
+    else:
+        why = f"not for {rule.hold} decisions in a row"
+    return f"{best.end_sample / SAMPLE_RATE_HZ:6.2f} s  {words:<32} (rejected: {why})"
 
 
 def model_line(model: Model) -> str:

@@ -46,21 +46,28 @@ class Event:
 
 @dataclass(frozen=True, eq=False)
 class StreamDecision:
-    """One decision: ``logits`` int32 (n_logits,), not smoothed; ``event`` where it raised one."""
+    """One decision: ``logits`` int32 (n_logits,), not smoothed; ``best`` is its best tuple, which
+    is ``event`` too where it raised one."""
 
     decision: int
     end_sample: int
     logits: NDArray[np.int32]
+    best: Event
     event: Event | None
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A clip: features int8 (frames, 40) and logits int32 (decisions, n), flush included."""
+    """A clip: features int8 (frames, 40) and logits int32 (decisions, n), flush included.
+
+    ``best`` is the tuple with the greatest score of all decisions, whether or not it reached the
+    threshold; None where the clip was too short for a decision.
+    """
 
     features: NDArray[np.int8]
     logits: NDArray[np.int32]
     events: list[Event]
+    best: Event | None
 
 
 def library() -> Any:
@@ -152,7 +159,8 @@ class Model:
         for row, decision in zip(logits, decisions, strict=True):
             row[:] = decision.logits
         events = [decision.event for decision in decisions if decision.event is not None]
-        return Result(frontend_features(padded), logits, events)
+        best = max((d.best for d in decisions), key=lambda b: b.score, default=None)
+        return Result(frontend_features(padded), logits, events, best)
 
 
 class Stream:
@@ -205,12 +213,11 @@ class Stream:
         result = self._result
         count = self._model.n_logits
         logits = np.frombuffer(self._native.ffi.buffer(result.logits, 4 * count), np.int32).copy()
-        event = None
-        if result.has_event:
-            best = result.intent
-            classes = tuple(best.classes[i] for i in range(best.n_slots))
-            event = Event(result.decision, result.end_sample, classes, best.score, best.margin)
-        return StreamDecision(result.decision, result.end_sample, logits, event)
+        intent = result.intent
+        classes = tuple(intent.classes[i] for i in range(intent.n_slots))
+        best = Event(result.decision, result.end_sample, classes, intent.score, intent.margin)
+        event = best if result.has_event else None
+        return StreamDecision(result.decision, result.end_sample, logits, best, event)
 
 
 class Network:

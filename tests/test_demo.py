@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from host_rig import arguments, model, needs_cc, write_clips
 
-from shiftmcu import blob
+from shiftmcu import blob, native
 from shiftmcu.convert.emit import emit
 from shiftmcu.errors import CheckFailed, ToolMissing, UsageError
 from shiftmcu.host import demo, models
-from shiftmcu.host.parity import HostPlace
 
 
 @pytest.fixture
@@ -89,7 +88,8 @@ def test_a_difference_fails_the_demo(shipped: Path, monkeypatch: pytest.MonkeyPa
     graph = model().graph
     flipped = replace(graph.layers[0], weights=-graph.layers[0].weights)
     other = models.of_graph(replace(graph, layers=(flipped, *graph.layers[1:])))
-    monkeypatch.setattr(demo, "HostPlace", lambda _: HostPlace(other))
+    real_model = native.Model
+    monkeypatch.setattr(native, "Model", lambda _: real_model(other.data))
     with pytest.raises(CheckFailed) as caught:
         run("--board", "native")
     assert caught.value.code == "parity.diff"
