@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from shiftmcu.blob import ConvLayer, PoolLayer, QuantGraph
 from shiftmcu.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ
 
-# Instructions, Cortex-M4, portable C at -O2, fitted to counts of every layer of `tiny` with 2, 3
-# and 4 bits (within 15 %; layers of fewer than 30 taps within 30 %).
-FRONTEND_PER_FRAME = 27_000
-PER_WEIGHT_AND_LANE_PAIR = {2: 5.1, 3: 6.2}  # time lanes
-PER_WEIGHT_OF_TWO_CHANNELS = {2: 3.3, 3: 4.8}  # channel lanes
-PER_WEIGHT_WIDE = 6.7  # each position
-PER_OUTPUT = 60.0  # unpack, requantize, store
+# Instructions, Cortex-M4, portable C at -O2, fitted to the counts per kernel of `tiny` with 2 and
+# 3 bits (`make bench`): the whole network within 5 %, a single small layer only within 30 %.
+FRONTEND_PER_FRAME = 32_700
+PER_WEIGHT_AND_LANE_PAIR = {2: 3.7, 3: 4.0}  # time lanes
+PER_WEIGHT_OF_TWO_CHANNELS = {2: 3.1, 3: 3.5}  # channel lanes
+PER_WEIGHT_WIDE = 4.4  # each position
+PER_OUTPUT = 70.0  # unpack, requantize, store
 PAIR_TABLE = 400.0  # channel lanes, per layer and block
 PER_POOL_VALUE = 6.5
 
