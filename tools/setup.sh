@@ -29,6 +29,10 @@ missing_packages() {
     for pair in $firmware_tools $([ "$mode" = full ] && echo "$train_tools"); do
         command -v "${pair%%:*}" >/dev/null 2>&1 || echo "${pair##*:}"
     done
+    # Debian splits Python: headers (for the C extension) and venv are packages of their own.
+    "$python" -c 'import os, sysconfig as s; assert os.path.exists(s.get_path("include") + "/Python.h")' \
+        2>/dev/null || echo python3-dev
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
     for pair in $firmware_extra $([ "$mode" = full ] && echo "$train_extra"); do
         dpkg-query -W -f='${Status}' "$pair" 2>/dev/null | grep -q 'ok installed' || echo "$pair"
     done
@@ -68,7 +72,7 @@ find_python() {
         fi
     done
     say "Python 3.11 or newer was not found; set PYTHON=/path/to/python3 and run again"
-    exit 3
+    return 3
 }
 
 # Runs pip quietly; its words are shown only when it fails.
@@ -80,10 +84,9 @@ pip_install() {
 digest() { cat "$@" | sha256sum | cut -d' ' -f1; }
 
 install_python_packages() {
-    local python stamp="$venv/.locked" want
+    local stamp="$venv/.locked" want
     want=$(digest "$lock")
     [ "$(cat "$stamp" 2>/dev/null)" != "$want" ] || return 0
-    python=$(find_python)
     say "python: $venv from $lock"
     "$python" -m venv "$venv" || { say "python3 -m venv failed: apt-get install python3-venv"; exit 3; }
     pip_install --require-hashes --no-deps -r "$lock"
@@ -99,6 +102,7 @@ install_shiftmcu() {
     echo "$want" > "$stamp"
 }
 
+python=$(find_python) || exit 3
 install_system_packages
 install_python_packages
 install_shiftmcu
