@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftmcu.blob import ConvLayer, PoolLayer, QuantGraph
-from shiftmcu.convert.decisions import Event, decide
+from shiftmcu.decisions import Event, decide
 from shiftmcu.errors import UsageError
 from shiftmcu.fixedpoint import rshift
 from shiftmcu.frontend import HOP_SAMPLES, WINDOW_SAMPLES, features, frames_in

@@ -13,6 +13,7 @@ from typing import Any
 from shiftmcu import native
 from shiftmcu.audio import read_audio
 from shiftmcu.blob import QuantGraph
+from shiftmcu.decisions import Event
 from shiftmcu.errors import CheckFailed, ToolMissing, UsageError
 from shiftmcu.host import models
 from shiftmcu.host.clip import ClipResult
@@ -140,7 +141,7 @@ def _play(device: Device, programme: Programme, args: argparse.Namespace) -> dic
     }
 
 
-def _show(path: Path, result: ClipResult, best: native.Event | None, graph: QuantGraph) -> None:
+def _show(path: Path, result: ClipResult, best: Event | None, graph: QuantGraph) -> None:
     """Intents as the board reported them; without one, the best candidate and why it was not.
 
     ``best`` is computed here: the caller has compared every logit with the board's.

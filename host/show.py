@@ -6,11 +6,11 @@ import sys
 from typing import TextIO
 
 from shiftmcu.blob import QuantGraph
+from shiftmcu.decisions import Event
 from shiftmcu.fixedpoint import ONE_Q15
 from shiftmcu.frontend import SAMPLE_RATE_HZ
 from shiftmcu.host.clip import Intent, Ticks
 from shiftmcu.host.models import Model
-from shiftmcu.native import Event
 
 
 def say(label: str, text: str, *, file: TextIO | None = None) -> None:

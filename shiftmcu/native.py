@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shiftmcu.decisions import Event
 from shiftmcu.errors import ToolMissing, UsageError
 from shiftmcu.frontend import BINS, FRONTEND_ID, HOP_SAMPLES, frames_in
 
@@ -31,17 +32,6 @@ __all__ = [
 ]
 
 SCRATCH_WORDS = 256
-
-
-@dataclass(frozen=True)
-class Event:
-    """An intent: decision index from 0, end of its audio in samples, class per slot, Q15 values."""
-
-    decision: int
-    end_sample: int
-    classes: tuple[int, ...]
-    score: int
-    margin: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shiftmcu.blob import Decision, Head, QuantGraph
-from shiftmcu.convert.decisions import candidate, decide
 from shiftmcu.convert.quantize import quantize
+from shiftmcu.decisions import Candidate, candidate, decide
 
 # Decisions: two slots of two classes and the command head, logits in 1/256 octave.
 
@@ -30,6 +30,11 @@ def rules(tuples: tuple[tuple[int, ...], ...] = (), **changes: int) -> QuantGrap
     )
     base = replace(BASE, heads=heads, tuples=tuples)
     return replace(base, decision=replace(RULE, **changes))
+
+
+def best_of(graph: QuantGraph, row: list[int]) -> Candidate:
+    sizes = [len(head.labels) for head in graph.heads]
+    return candidate(np.array(row, np.int64), sizes, graph.tuples)
 
 
 def fired(graph: QuantGraph, rows: list[list[int]]) -> list[tuple[int, tuple[int, ...]]]:
@@ -58,18 +63,18 @@ def test_reject_and_threshold() -> None:
 
 
 def test_first_class_wins_a_tie_and_a_tie_has_no_margin() -> None:
-    best = candidate(rules(), np.array([5, 5, 9000, 0, 0, 9000], np.int64))
+    best = best_of(rules(), [5, 5, 9000, 0, 0, 9000])
     assert best.classes == (0, 0)
     assert best.margin == 0
     assert best.score == 16384
 
 
 def test_table_keeps_to_valid_tuples() -> None:
-    row = np.array([300, 0, 0, 200, 0, 9000], np.int64)
-    assert candidate(rules(), row).classes == (0, 1)
-    best = candidate(rules(tuples=((0, 0), (1, 1))), row)
+    row = [300, 0, 0, 200, 0, 9000]
+    assert best_of(rules(), row).classes == (0, 1)
+    best = best_of(rules(tuples=((0, 0), (1, 1))), row)
     assert best.classes == (0, 0)  # 300 against 200
-    assert candidate(rules(tuples=((1, 0),)), row).margin == 32768  # nothing to confuse it with
+    assert best_of(rules(tuples=((1, 0),)), row).margin == 32768  # nothing to confuse it with
 
 
 def test_smoothing_starts_at_the_first_logits() -> None:
@@ -89,5 +94,5 @@ def test_end_sample_is_the_audio_seen() -> None:
 @given(st.lists(st.integers(-(1 << 30), 1 << 30), min_size=6, max_size=6), st.booleans())
 def test_scores_stay_in_q15(row: list[int], table: bool) -> None:
     graph = rules(tuples=((0, 0), (0, 1), (1, 1)) if table else ())
-    best = candidate(graph, np.array(row, np.int64))
+    best = best_of(graph, row)
     assert 0 <= best.margin <= best.score <= 32768

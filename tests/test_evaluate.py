@@ -16,8 +16,9 @@ from graphs import tiny_graph
 
 from shiftmcu import blob
 from shiftmcu.errors import UsageError
+from shiftmcu.fixedpoint import ONE_Q15
 from shiftmcu.train import evaluate, evaluate_cli, metrics
-from shiftmcu.train.decide import DecisionRule, choose_rule, scores
+from shiftmcu.train.decide import DEFAULT_RULE, candidates, choose_rule
 from shiftmcu.train.examples import Task
 from shiftmcu.train.metrics import Outcome
 
@@ -78,20 +79,19 @@ def test_paired_difference() -> None:
     assert made == {"mean": 0.25, "standard_error": 0.25}
 
 
-def test_scores_follow_the_tuple_rule() -> None:
-    logits = {
+def test_candidates_are_those_of_the_integer_rule() -> None:
+    stream = {
         "drink": np.log([[0.2, 0.7, 0.1]]),
         "size": np.log([[0.4, 0.6]]),
         "command": np.log([[0.5, 0.5]]),
     }
-    classes, score, margin = scores(logits, TASK)
-    assert classes.tolist() == [[1, 1]]
-    assert score[0] == pytest.approx(0.7 * 0.6 * 0.5)
-    assert margin[0] == pytest.approx((0.42 - 0.42 * 0.4 / 0.6) * 0.5)
-    table = Task(TASK.slots, ((0, 0), (2, 1)))
-    classes, score, _ = scores(logits, table)
-    assert classes.tolist() == [[0, 0]]
-    assert score[0] == pytest.approx(0.5 * 0.08 / (0.08 + 0.06))
+    (best,) = candidates(stream, TASK, shift=0)
+    assert best.classes == (1, 1)
+    assert best.score / ONE_Q15 == pytest.approx(0.7 * 0.6 * 0.5, abs=0.002)
+    assert best.margin / ONE_Q15 == pytest.approx((0.42 - 0.42 * 0.4 / 0.6) * 0.5, abs=0.002)
+    (best,) = candidates(stream, Task(TASK.slots, ((0, 0), (2, 1))), shift=0)
+    assert best.classes == (0, 0)
+    assert best.score / ONE_Q15 == pytest.approx(0.5 * 0.08 / (0.08 + 0.06), abs=0.002)
 
 
 def stream(*command: float) -> dict[str, np.ndarray]:
@@ -105,14 +105,14 @@ def stream(*command: float) -> dict[str, np.ndarray]:
 def test_rule_separates_commands_from_rejects() -> None:
     streams = [stream(-5.0, 4.0, 4.0, 4.0)] * 2 + [stream(-5.0, 0.9, 0.9, 0.9)] * 2
     truth = np.array([[0], [0], [-1], [-1]], np.int32)
-    _, result = choose_rule(streams, truth, Task({"word": ("a", "b")}), DecisionRule())
+    _, result = choose_rule(streams, truth, Task({"word": ("a", "b")}), DEFAULT_RULE)
     assert result == {"right": 1.0, "wrong": 0.0, "false": 0.0}
 
 
 def test_hold_ignores_a_short_burst() -> None:
     streams = [stream(-9.0, 9.0, 9.0, 9.0), stream(-9.0, 9.0, -9.0, -9.0)]
     truth = np.array([[0], [-1]], np.int32)
-    rule, result = choose_rule(streams, truth, Task({"word": ("a", "b")}), DecisionRule())
+    rule, result = choose_rule(streams, truth, Task({"word": ("a", "b")}), DEFAULT_RULE)
     assert rule.hold >= 2 or rule.smooth_shift == 1
     assert result["right"] == 1.0
     assert result["false"] == 0.0

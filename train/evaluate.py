@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from shiftmcu import blob
 from shiftmcu.audio import read_audio
 from shiftmcu.blob import ConvLayer, QuantGraph
+from shiftmcu.decisions import candidate
 from shiftmcu.errors import UsageError
 from shiftmcu.native import Model
 from shiftmcu.po2 import channel_bytes
@@ -106,13 +107,10 @@ def _final_verdict(logits: NDArray[np.int32], task: Task) -> tuple[tuple[int, ..
     """Forced choice and command verdict of the last decision; nothing without a decision."""
     if logits.shape[0] == 0:
         return (-2,) * len(task.slots), False
-    last, at = logits[-1:].astype(np.int64), 0
-    named: dict[str, NDArray[np.int64]] = {}
-    for slot, labels in task.slots.items():
-        named[slot] = last[:, at : at + len(labels)]
-        at += len(labels)
-    reject, command = last[0, at : at + 2]
-    return tuple(int(c) for c in task.forced(named)[0]), bool(command > reject)
+    last = logits[-1].astype(np.int64)
+    sizes = [*map(len, task.slots.values()), 2]
+    reject, command = last[-2:]
+    return candidate(last, sizes, task.tuples).classes, bool(command > reject)
 
 
 def judge(

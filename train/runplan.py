@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from shiftmcu.blob import Decision
 from shiftmcu.errors import UsageError
 from shiftmcu.train import datasets
 from shiftmcu.train.augment import Recipe
 from shiftmcu.train.datasets import Clip, Dataset
-from shiftmcu.train.decide import DecisionRule
+from shiftmcu.train.decide import DEFAULT_RULE
 from shiftmcu.train.examples import Mixture
 from shiftmcu.train.fit import Epoch, FitOptions
 
@@ -35,7 +36,7 @@ class Plan:
     init: Path | None = None
     mix: Mixture = field(default_factory=Mixture)
     recipe: Recipe = field(default_factory=Recipe)
-    rule: DecisionRule = field(default_factory=DecisionRule)
+    rule: Decision = DEFAULT_RULE
     fit: FitOptions = field(default_factory=FitOptions)
     seeds: int = 1
     resume: bool = False

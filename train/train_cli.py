@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _plan(args: argparse.Namespace) -> Plan:
-    from shiftmcu.train.decide import DecisionRule
+    from shiftmcu.train.decide import DEFAULT_RULE
     from shiftmcu.train.examples import BatchOptions, Mixture
     from shiftmcu.train.fit import FitOptions
     from shiftmcu.train.runplan import Plan
@@ -128,7 +128,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         network_options=network,
         init=args.init,
         mix=Mixture(variants=args.variants, truncated=args.truncated),
-        rule=DecisionRule(flush_frames=args.flush_frames),
+        rule=replace(DEFAULT_RULE, flush_frames=args.flush_frames),
         fit=FitOptions(
             epochs=args.epochs,
             batch=args.batch,

@@ -147,14 +147,14 @@ def _train_seed(
         "frontend_id": f"{FRONTEND_ID:08x}",
         "slots": {slot: list(labels) for slot, labels in task.slots.items()},
         "tuples": [list(row) for row in task.tuples],
-        "decision": rule.as_dict(),
+        "decision": asdict(rule),
     }
     save_model(model, folder / "model.keras", info)
     write_curves(folder, [asdict(epoch) for epoch in result.epochs])
     shutil.rmtree(folder / "state")
     return {
         "best": asdict(result.best),
-        "decision": rule.as_dict(),
+        "decision": asdict(rule),
         "decision_on_validation": outcome,
         "minutes": round((time.monotonic() - started) / 60, 2),
     }

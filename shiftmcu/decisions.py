@@ -1,20 +1,25 @@
 """The normative decision: docs/numerics.md §3, from logits to events, in Python integers.
 
-One object holds the state of a stream (smoothed logits, run of equal tuples, last event);
-``decide`` runs it over all decisions of a clip. The C twin is firmware/lib/shiftmcu/intent.c.
+``smoothed``, ``candidate`` and ``EventRule`` are the three steps; ``decide`` runs them over all
+decisions of a clip. Training chooses thresholds with the same steps. The C twin is
+firmware/lib/shiftmcu/intent.c.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftmcu.blob import QuantGraph
 from shiftmcu.fixedpoint import ONE_Q15, exp2q, rshift, softmax_q15
 from shiftmcu.frontend import HOP_SAMPLES, WINDOW_SAMPLES
+from shiftmcu.quantgraph import Decision, QuantGraph
 
+__all__ = ["Candidate", "Event", "EventRule", "candidate", "decide", "end_sample", "smoothed"]
+
+Tuples = Sequence[tuple[int, ...]]
 COMMAND = 1  # class index of "command" in the command head; 0 is "reject"
 
 
@@ -40,8 +45,15 @@ class Candidate:
 
 def decide(graph: QuantGraph, logits: NDArray[np.int32]) -> list[Event | None]:
     """Events of a fresh stream: logits int32 (decisions, n_logits) -> one entry per decision."""
-    state = _State(graph)
-    return [state.next(index, row) for index, row in enumerate(logits.astype(np.int64))]
+    sizes = [len(head.labels) for head in graph.heads]
+    rule = EventRule(graph.decision)
+    events: list[Event | None] = []
+    for index, row in enumerate(smoothed(logits, graph.decision.smooth_shift)):
+        best = candidate(row, sizes, graph.tuples)
+        fires = rule.fires(best)
+        end = end_sample(graph, index)
+        events.append(Event(index, end, best.classes, best.score, best.margin) if fires else None)
+    return events
 
 
 def end_sample(graph: QuantGraph, decision: int) -> int:
@@ -49,25 +61,35 @@ def end_sample(graph: QuantGraph, decision: int) -> int:
     return ((decision + 1) * graph.hop_frames - 1) * HOP_SAMPLES + WINDOW_SAMPLES
 
 
-def candidate(graph: QuantGraph, logits: NDArray[np.int64]) -> Candidate:
-    """The best tuple of one decision: ``logits`` (n_logits,), already smoothed."""
-    *slots, command = _split(graph, logits)
-    classes, p1, gap = _by_table(graph, slots) if graph.tuples else _by_slot(slots)
-    p2 = 0 if gap is None else min(p1, _times(p1, int(exp2q(np.int64(gap)))))
+def smoothed(logits: NDArray[np.integer], shift: int) -> NDArray[np.int64]:
+    """Logits (decisions, n) of a stream, ``y += rshift(l - y, shift)`` from one to the next."""
+    result = np.array(logits, np.int64)
+    for k in range(1, len(result)):
+        result[k] = result[k - 1] + rshift(result[k] - result[k - 1], shift)
+    return result
+
+
+def candidate(logits: NDArray[np.int64], sizes: Sequence[int], tuples: Tuples) -> Candidate:
+    """The best tuple of one decision.
+
+    ``logits``: (n_logits,), already smoothed. ``sizes``: classes of each head, command last.
+    ``tuples``: the valid ones as class indices, or none when every combination is valid.
+    """
+    *slots, command = np.split(logits, np.cumsum(sizes)[:-1])
+    classes, p1, gap = _by_table(tuples, slots) if tuples else _by_slot(slots)
+    p2 = 0 if gap is None else _times(p1, int(exp2q(np.int64(gap))))
     p_command = int(softmax_q15(command)[COMMAND])
     return Candidate(classes, _times(p1, p_command), _times(p1 - p2, p_command))
 
 
 def _by_table(
-    graph: QuantGraph, slots: list[NDArray[np.int64]]
+    tuples: Tuples, slots: list[NDArray[np.int64]]
 ) -> tuple[tuple[int, ...], int, int | None]:
     """Best valid tuple, its probability Q15 and the gap to the second sum (None: no second)."""
-    sums = np.array(
-        [sum(int(slot[c]) for slot, c in zip(slots, row, strict=True)) for row in graph.tuples],
-        np.int64,
-    )
+    columns = np.array(tuples).T
+    sums = np.sum([slot[column] for slot, column in zip(slots, columns, strict=True)], axis=0)
     best = int(np.argmax(sums))  # argmax: the first one wins a tie
-    return graph.tuples[best], int(softmax_q15(sums)[best]), _gap(sums)
+    return tuples[best], int(softmax_q15(sums)[best]), _gap(sums)
 
 
 def _by_slot(slots: list[NDArray[np.int64]]) -> tuple[tuple[int, ...], int, int | None]:
@@ -92,41 +114,28 @@ def _times(a: int, b: int) -> int:
     return (a * b + (1 << 14)) >> 15
 
 
-def _split(graph: QuantGraph, logits: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """One array of logits per head, in the model's order."""
-    edges = np.cumsum([len(head.labels) for head in graph.heads])[:-1]
-    return np.split(logits, edges)
+class EventRule:
+    """When a candidate becomes an event: what a stream remembers between decisions."""
 
-
-class _State:
-    """What a stream remembers between decisions."""
-
-    def __init__(self, graph: QuantGraph) -> None:
-        self._graph = graph
-        self._smooth: NDArray[np.int64] | None = None
+    def __init__(self, rule: Decision) -> None:
+        self._rule = rule
+        self._index = -1
         self._run = 0
         self._run_classes: tuple[int, ...] | None = None
-        self._last: Event | None = None
+        self._last_index = 0
+        self._last_classes: tuple[int, ...] | None = None
         self._released = True  # a decision since the last event failed to qualify with its tuple
 
-    def next(self, index: int, logits: NDArray[np.int64]) -> Event | None:
-        """Take the logits (n_logits,) of decision ``index``; the event it raises, if any."""
-        rule = self._graph.decision
-        if self._smooth is None:
-            self._smooth = logits
-        else:
-            step = rshift(logits - self._smooth, rule.smooth_shift)
-            self._smooth = self._smooth + step
-        best = candidate(self._graph, self._smooth)
-        qualifies = best.score >= rule.threshold and best.margin >= rule.min_margin
+    def fires(self, best: Candidate) -> bool:
+        """Take the next decision's candidate; does it raise an event?"""
+        self._index += 1
+        qualifies = best.score >= self._rule.threshold and best.margin >= self._rule.min_margin
         self._count(best.classes, qualifies)
-        if not qualifies or self._run < rule.hold or self._blocked(index, best.classes):
-            return None
-        self._last = Event(
-            index, end_sample(self._graph, index), best.classes, best.score, best.margin
-        )
+        if not qualifies or self._run < self._rule.hold or self._blocked(best.classes):
+            return False
+        self._last_index, self._last_classes = self._index, best.classes
         self._released = False
-        return self._last
+        return True
 
     def _count(self, classes: tuple[int, ...], qualifies: bool) -> None:
         if not qualifies:
@@ -135,12 +144,12 @@ class _State:
             self._run += 1
         else:
             self._run, self._run_classes = 1, classes
-        if self._last is not None and not (qualifies and classes == self._last.classes):
+        if not (qualifies and classes == self._last_classes):
             self._released = True
 
-    def _blocked(self, index: int, classes: tuple[int, ...]) -> bool:
+    def _blocked(self, classes: tuple[int, ...]) -> bool:
         """Too soon after the last event, or the same tuple still going on."""
-        if self._last is None:
+        if self._last_classes is None:
             return False
-        too_soon = index - self._last.decision < self._graph.decision.cooldown
-        return too_soon or (classes == self._last.classes and not self._released)
+        too_soon = self._index - self._last_index < self._rule.cooldown
+        return too_soon or (classes == self._last_classes and not self._released)
