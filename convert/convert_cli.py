@@ -12,12 +12,12 @@ from typing import Any
 from shiftmcu.audio import read_audio
 from shiftmcu.blob import QuantGraph, sha256_of, write
 from shiftmcu.convert.emit import emit
-from shiftmcu.convert.files import write_all
 from shiftmcu.convert.keras_reader import load
 from shiftmcu.convert.plan import plan
 from shiftmcu.convert.quantize import quantize
 from shiftmcu.convert.report import as_json, markdown, text
 from shiftmcu.convert.selftest import with_selftest
+from shiftmcu.files import write_all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

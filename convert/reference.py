@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftmcu.blob import ConvLayer, PoolLayer, QuantGraph
-from shiftmcu.decisions import Event, decide
+from shiftmcu.decisions import Event, decide, flushed_frames
 from shiftmcu.errors import UsageError
 from shiftmcu.fixedpoint import rshift
-from shiftmcu.frontend import HOP_SAMPLES, WINDOW_SAMPLES, features, frames_in
+from shiftmcu.frontend import features, frames_in, samples_for
 
 __all__ = ["ClipResult", "Event", "Trace", "decide", "flush_samples", "run", "run_clip"]
 
@@ -77,12 +77,8 @@ def run(graph: QuantGraph, features: NDArray[np.int8]) -> Trace:
 
 def flush_samples(graph: QuantGraph, n_samples: int) -> int:
     """Zero samples to append to a stream of ``n_samples`` so that its last decision is made."""
-    frames = frames_in(n_samples)
-    hop = graph.hop_frames
-    target = -(-(frames + graph.decision.flush_frames) // hop) * hop
-    if target <= frames:
-        return 0
-    return WINDOW_SAMPLES + (target - 1) * HOP_SAMPLES - n_samples
+    frames = flushed_frames(n_samples, graph.decision.flush_frames, graph.hop_frames)
+    return 0 if frames == frames_in(n_samples) else samples_for(frames) - n_samples
 
 
 def run_clip(graph: QuantGraph, pcm: NDArray[np.int16]) -> ClipResult:

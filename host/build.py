@@ -22,6 +22,7 @@ from pathlib import Path
 from shiftmcu import boards
 from shiftmcu.boards import Board
 from shiftmcu.errors import BuildFailed, ToolMissing, UsageError
+from shiftmcu.files import cache_folder
 from shiftmcu.host import pio
 
 __all__ = ["BuildResult", "build_firmware"]
@@ -74,7 +75,7 @@ def build_firmware(
     if build_dir is not None:
         shutil.rmtree(build_dir, ignore_errors=True)
         return _result(wanted, _build(target, files, build_dir.resolve()))
-    root = pio.cache_root() / "build"
+    root = cache_folder() / "build"
     final = root / _key(target, files)
     if not (final / "build.json").exists():
         root.mkdir(parents=True, exist_ok=True)

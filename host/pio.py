@@ -19,8 +19,9 @@ import time
 from pathlib import Path
 
 from shiftmcu.errors import BuildFailed, ToolMissing, UsageError
+from shiftmcu.files import cache_folder, write_text
 
-__all__ = ["ARM_GCC", "cache_root", "choose_platform", "run"]
+__all__ = ["ARM_GCC", "choose_platform", "run"]
 
 ARM_GCC = "arm-none-eabi-gcc"
 PROBE_SECONDS = 4.0
@@ -35,13 +36,6 @@ try:
 except urllib.error.HTTPError:
     pass
 """
-
-
-def cache_root() -> Path:
-    """Where builds live: ``$SHIFTMCU_CACHE``, else the user's cache folder."""
-    if own := os.environ.get("SHIFTMCU_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shiftmcu"
 
 
 def choose_platform() -> tuple[str, str]:
@@ -94,7 +88,7 @@ def run(project: Path, environment: str, *, local: bool) -> str:
     env["PLATFORMIO_SETTING_CHECK_PLATFORMIO_INTERVAL"] = "9999"
     env["PYTHONWARNINGS"] = "ignore"
     if local:
-        core = cache_root() / "platformio"
+        core = cache_folder() / "platformio"
         _shim_scons(core / "packages")
         env["PLATFORMIO_CORE_DIR"] = str(core)
         # One per project: the link to the project's own platform is registered in it.
@@ -141,7 +135,7 @@ def _installed_ststm32() -> bool:
 
 def _registry_answers() -> bool:
     """Asks once an hour at most: a build must not wait for a network that is not there."""
-    mark = cache_root() / "registry-silent"
+    mark = cache_folder() / "registry-silent"
     if mark.exists() and 0 <= time.time() - mark.stat().st_mtime < PROBE_AGAIN_SECONDS:
         return False
     try:
@@ -203,9 +197,6 @@ def _shim_scons(packages: Path) -> None:
         ),
         "scons.py": "import sys\n\nfrom SCons.Script.Main import main\n\nsys.exit(main())\n",
     }
-    folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         if not (folder / name).exists() or (folder / name).read_text(encoding="utf-8") != text:
-            part = folder / f"{name}.{os.getpid()}"
-            part.write_text(text, encoding="utf-8")
-            part.replace(folder / name)
+            write_text(folder / name, text)

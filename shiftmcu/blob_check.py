@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shiftmcu.decisions import flushed_frames
 from shiftmcu.errors import UsageError
 from shiftmcu.po2 import encode
 from shiftmcu.quantgraph import (
@@ -38,8 +39,6 @@ MAX_SELFTEST_SAMPLES = 1 << 20
 MAX_STRING_BYTES = 63
 MAX_SMOOTH_SHIFT = 15
 ONE_Q15 = 1 << 15
-WINDOW_SAMPLES = 512  # of the frontend: docs/numerics.md §1
-HOP_SAMPLES = 320
 
 
 def refuse(code: str, message: str) -> UsageError:
@@ -89,8 +88,8 @@ def strings(graph: QuantGraph) -> list[str]:
 
 def decisions_in(graph: QuantGraph, n_samples: int) -> int:
     """Decisions of a stream of ``n_samples`` with its flush (docs/numerics.md §3)."""
-    frames = 0 if n_samples < WINDOW_SAMPLES else (n_samples - WINDOW_SAMPLES) // HOP_SAMPLES + 1
-    return -(-(frames + graph.decision.flush_frames) // graph.hop_frames)
+    frames = flushed_frames(n_samples, graph.decision.flush_frames, graph.hop_frames)
+    return frames // graph.hop_frames
 
 
 def _limit(what: str, value: int, low: int, high: int) -> None:

@@ -14,10 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftmcu.fixedpoint import ONE_Q15, exp2q, rshift, softmax_q15
-from shiftmcu.frontend import HOP_SAMPLES, WINDOW_SAMPLES
+from shiftmcu.frontend import frames_in, samples_for
 from shiftmcu.quantgraph import Decision, QuantGraph
 
-__all__ = ["Candidate", "Event", "EventRule", "candidate", "decide", "end_sample", "smoothed"]
+__all__ = [
+    "Candidate",
+    "Event",
+    "EventRule",
+    "candidate",
+    "decide",
+    "end_sample",
+    "flushed_frames",
+    "smoothed",
+]
 
 Tuples = Sequence[tuple[int, ...]]
 COMMAND = 1  # class index of "command" in the command head; 0 is "reject"
@@ -58,7 +67,12 @@ def decide(graph: QuantGraph, logits: NDArray[np.int32]) -> list[Event | None]:
 
 def end_sample(graph: QuantGraph, decision: int) -> int:
     """Samples of the stream that decision number ``decision`` (from 0) has seen."""
-    return ((decision + 1) * graph.hop_frames - 1) * HOP_SAMPLES + WINDOW_SAMPLES
+    return samples_for((decision + 1) * graph.hop_frames)
+
+
+def flushed_frames(n_samples: int, flush_frames: int, hop_frames: int) -> int:
+    """Frames of a stream of ``n_samples`` with its flush, up to a decision's last frame."""
+    return -(-(frames_in(n_samples) + flush_frames) // hop_frames) * hop_frames
 
 
 def smoothed(logits: NDArray[np.integer], shift: int) -> NDArray[np.int64]:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from shiftmcu import frontend_tables as tables
 from shiftmcu.errors import UsageError
+from shiftmcu.files import write_text
 from shiftmcu.fixedpoint import rshift
 from shiftmcu.frontend_tables import (
     BINS,
@@ -37,6 +37,7 @@ __all__ = [
     "emit_c",
     "features",
     "frames_in",
+    "samples_for",
 ]
 
 _Int32 = NDArray[np.int32]
@@ -49,6 +50,11 @@ _FRAMES_AT_ONCE: Final = 2048
 def frames_in(n_samples: int) -> int:
     """Number of whole frames in ``n_samples`` samples."""
     return 0 if n_samples < WINDOW_SAMPLES else (n_samples - WINDOW_SAMPLES) // HOP_SAMPLES + 1
+
+
+def samples_for(n_frames: int) -> int:
+    """Samples that the first ``n_frames`` frames read; 0 for none."""
+    return WINDOW_SAMPLES + (n_frames - 1) * HOP_SAMPLES if n_frames > 0 else 0
 
 
 def features(pcm: NDArray[np.int16]) -> NDArray[np.int8]:
@@ -181,22 +187,13 @@ def _log_features(energy: _Int64, exponent: _Int64) -> NDArray[np.int8]:
     return np.where(energy == 0, -128, np.clip(steps, -128, 127)).astype(np.int8)
 
 
-def _write_atomically(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    with part.open("w", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Write the C tables into a folder."""
     parser = argparse.ArgumentParser(prog="python -m shiftmcu.frontend", description=main.__doc__)
     parser.add_argument("--emit", type=Path, required=True, metavar="DIR")
     folder = parser.parse_args(arguments).emit
     for name, text in emit_c().items():
-        _write_atomically(folder / name, text)
+        write_text(folder / name, text)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from shiftmcu.files import write_text
 from shiftmcu.fixedpoint import E2TAB, OCTAVE
 
 __all__ = ["emit_c"]
@@ -28,4 +29,4 @@ def emit_c() -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(emit_c(), encoding="utf-8")
+    write_text(Path(sys.argv[1]), emit_c())

@@ -18,12 +18,12 @@ from shiftmcu import __version__
 from shiftmcu.blob import QuantGraph, read, sha256_of, write
 from shiftmcu.convert import convert_cli
 from shiftmcu.convert.emit import emit
-from shiftmcu.convert.files import write_all
 from shiftmcu.convert.plan import plan
 from shiftmcu.convert.quantize import quantize
 from shiftmcu.convert.reference import run_clip
 from shiftmcu.convert.selftest import SAMPLES, signal, with_selftest
 from shiftmcu.errors import UsageError
+from shiftmcu.files import write_all
 
 
 @pytest.fixture(scope="module")

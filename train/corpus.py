@@ -9,6 +9,7 @@ split: see ``voices.split_of``.
 from __future__ import annotations
 
 import csv
+import io
 import os
 import random
 from collections import Counter, defaultdict
@@ -20,6 +21,7 @@ from pathlib import Path
 import soundfile  # type: ignore[import-untyped]
 
 from shiftmcu.errors import CheckFailed, UsageError
+from shiftmcu.files import write_text
 from shiftmcu.train.phrases import IntentSet, Phrase
 from shiftmcu.train.speak import RenderError, Take, render, write_flac
 from shiftmcu.train.voices import Voice, installed_voices, split_of
@@ -166,14 +168,11 @@ def _label_row(intents: IntentSet, phrase: Phrase, take: Take, seconds: float) -
 
 
 def _write_labels(path: Path, columns: Sequence[str], rows: Sequence[dict[str, str]]) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, table.getvalue())
 
 
 def _render_missing(

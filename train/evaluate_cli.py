@@ -12,10 +12,10 @@ from typing import Any
 
 from shiftmcu import blob
 from shiftmcu.errors import ToolMissing
+from shiftmcu.files import write_text
 from shiftmcu.train import datasets, evaluate
 from shiftmcu.train.datasets import Clip
 from shiftmcu.train.metrics import Outcome, accepted, paired_difference, per_intent, summary
-from shiftmcu.train.record import write_text
 
 __all__ = ["add_arguments", "run"]
 

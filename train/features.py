@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -20,12 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftmcu.audio import read_audio
+from shiftmcu.decisions import flushed_frames
 from shiftmcu.errors import UsageError
-from shiftmcu.frontend import FRONTEND_ID, HOP_SAMPLES, WINDOW_SAMPLES, frames_in
+from shiftmcu.files import cache_folder, whole_file
+from shiftmcu.frontend import FRONTEND_ID, samples_for
 from shiftmcu.native import frontend_features
 from shiftmcu.train.augment import Recipe, coloured_noise, to_peak, truncate, variant
 
-__all__ = ["KINDS", "FeatureSet", "Framing", "Source", "cache_folder", "featurize", "render"]
+__all__ = ["KINDS", "FeatureSet", "Framing", "Source", "featurize", "render"]
 
 Rows = NDArray[np.uint8]
 
@@ -83,8 +84,8 @@ class FeatureSet:
 def featurize(pcm: NDArray[np.int16], framing: Framing) -> Rows:
     """(samples,) int16 to (frames, 40) uint8, flushed, without frames that cannot matter."""
     hop = framing.hop_frames
-    wanted = -(-(frames_in(pcm.size) + framing.flush_frames) // hop) * hop
-    needed = (wanted - 1) * HOP_SAMPLES + WINDOW_SAMPLES if wanted else 0
+    wanted = flushed_frames(pcm.size, framing.flush_frames, hop)
+    needed = samples_for(wanted)
     padded = np.zeros(max(needed, pcm.size), np.int16)
     padded[: pcm.size] = pcm
     u = (frontend_features(padded[:needed]).astype(np.int16) + 128).astype(np.uint8)
@@ -229,13 +230,6 @@ def _noise_clip(
     return to_peak(wave, float(rng.uniform(-40.0, 0.0)))
 
 
-def cache_folder() -> Path:
-    """Where features are kept: ``SHIFTMCU_CACHE``, else the user's cache folder."""
-    chosen = os.environ.get("SHIFTMCU_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(chosen) if chosen else Path(base) / "shiftmcu"
-
-
 def _cache_path(
     sources: Sequence[Source], framing: Framing, recipe: Recipe, noises: Sequence[str], key: str
 ) -> Path:
@@ -248,10 +242,5 @@ def _cache_path(
 
 
 def _save(path: Path, features: FeatureSet) -> None:
-    """Written beside and moved into place, so a cut leaves no half file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as stream:
+    with whole_file(path) as stream:
         np.savez(stream, rows=features.rows, starts=features.starts, source=features.source)
-        stream.flush()
-        os.fsync(stream.fileno())
-    Path(stream.name).replace(path)

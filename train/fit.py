@@ -21,6 +21,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from shiftmcu.errors import CheckFailed, UsageError
+from shiftmcu.files import write_bytes, write_text
 from shiftmcu.train.examples import (
     BatchOptions,
     Examples,
@@ -31,7 +32,6 @@ from shiftmcu.train.examples import (
 )
 from shiftmcu.train.layers import frozen_shifts
 from shiftmcu.train.predict import judge, predict
-from shiftmcu.train.record import write_bytes, write_text
 from shiftmcu.train.transfer import estimate_statistics
 
 __all__ = [

@@ -14,35 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from shiftmcu.errors import UsageError
+from shiftmcu.files import write_bytes, write_text
 
 __all__ = [
     "MODEL_SCHEMA",
     "read_model_info",
     "save_model",
     "versions",
-    "write_bytes",
     "write_curves",
     "write_json",
-    "write_text",
 ]
 
 MODEL_SCHEMA = 1
 INFO_MEMBER = "shiftmcu.json"
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Written beside, synced, then moved into place: never half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with beside.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(path)
-
-
-def write_text(path: Path, text: str) -> None:
-    write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import math
-import os
 import re
 import subprocess
 import tempfile
@@ -24,6 +23,7 @@ import numpy.typing as npt
 import soundfile  # type: ignore[import-untyped]
 import soxr  # type: ignore[import-untyped]
 
+from shiftmcu.files import whole_file
 from shiftmcu.train.voices import ENGINES, NPM_PACKAGES, Voice, npm_folder
 
 __all__ = ["SAMPLE_RATE_HZ", "RenderError", "Take", "render", "trim", "write_flac"]
@@ -247,9 +247,5 @@ def _speak_one(take: Take, folder: Path) -> Samples:
 
 def write_flac(path: Path, audio: Samples) -> None:
     """Write 16 kHz mono 16-bit FLAC so that ``path`` is either whole or absent."""
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("wb") as file:
+    with whole_file(path) as file:
         soundfile.write(file, audio, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -9,7 +9,6 @@ gnuspeech (a model of the vocal tract) and SAM. The same person behind two engin
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from shiftmcu.errors import ToolMissing, UsageError
+from shiftmcu.files import cache_folder
 
 __all__ = [
     "ENGINES",
@@ -125,9 +125,7 @@ def _package_folder(engine: str) -> Path:
 
 def npm_folder() -> Path:
     """Where ``npm install --prefix`` puts the packages: ``npm`` in the cache folder."""
-    chosen = os.environ.get("SHIFTMCU_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return (Path(chosen) if chosen else Path(base) / "shiftmcu") / "npm"
+    return cache_folder() / "npm"
 
 
 def how_to_install(engine: str) -> str:

@@ -1,0 +1,63 @@
+"""Files that are whole or absent (written beside, synced, moved into place), and the cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from shiftmcu.errors import UsageError
+
+__all__ = ["cache_folder", "whole_file", "write_all", "write_bytes", "write_text"]
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A binary file to fill; it appears as ``path`` when the block ends without an error.
+
+    Folders on the way are made. Raises UsageError ``file.write`` where the system says no (no
+    permission, disk full); ``path`` is then what it was before.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise UsageError(
+            "file.write",
+            f"cannot write '{path}': {error.strerror or error}.",
+            "choose another folder, or free some space",
+        ) from error
+    finally:
+        with suppress(OSError):  # usually moved away by now
+            beside.unlink()
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """As ``whole_file``."""
+    with whole_file(path) as stream:
+        stream.write(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """UTF-8, line ends as they are in ``text``; as ``whole_file``."""
+    write_bytes(path, text.encode())
+
+
+def write_all(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write ``files`` (name -> content) into ``folder``; as ``whole_file``, one after the other."""
+    for name, content in files.items():
+        write_bytes(folder / name, content)
+
+
+def cache_folder() -> Path:
+    """What can be made again lives here: ``$SHIFTMCU_CACHE``, else the user's cache folder."""
+    if own := os.environ.get("SHIFTMCU_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shiftmcu"
