@@ -88,14 +88,6 @@ class Device:
             "use a shorter cable or a lower baud rate",
         )
 
-    def listen(self, pcm: NDArray[np.int16]) -> Iterator[Intent]:
-        """Play a clip and yield each intent when the board reports it; read it to its end."""
-        collector = ClipCollector(self._slots(), 0)
-        for event in self._play(pcm, want=0, exact=True):
-            intent = collector.take(event)
-            if intent is not None:
-                yield intent
-
     def selftest(self) -> p.SelftestAck:
         """Let the board run the vectors that its model carries.
 

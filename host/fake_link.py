@@ -11,6 +11,7 @@ import random
 import select
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -62,7 +63,7 @@ class FaultyLine:
         return bytes(flipped)
 
 
-class _Server:
+class _Server(ABC):
     """A listening socket on this machine, served by a thread; one host at a time."""
 
     def __init__(self) -> None:
@@ -99,8 +100,9 @@ class _Server:
             with client, contextlib.suppress(OSError):  # the host hung up
                 self._talk(client)
 
+    @abstractmethod
     def _talk(self, client: socket.socket) -> None:
-        raise NotImplementedError
+        """Serve one host until it hangs up or ``_stop`` is set."""
 
 
 class FakeDevice(_Server):

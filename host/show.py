@@ -26,8 +26,9 @@ def short(count: int) -> str:
 
 
 def cost(ticks: Ticks) -> str:
-    """``frontend 31k + net 412k instructions``."""
-    return f"frontend {short(ticks.frontend)} + net {short(ticks.network)} {ticks.unit}"
+    """``frontend 31k + net 412k instructions``; times and cycles were ``measured``."""
+    how = "" if ticks.unit == "instructions" else " (measured)"
+    return f"frontend {short(ticks.frontend)} + net {short(ticks.network)} {ticks.unit}{how}"
 
 
 def intent_line(intent: Intent) -> str:

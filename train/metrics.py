@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shiftmcu.train.datasets import NONE
 from shiftmcu.train.examples import Task
@@ -118,12 +117,3 @@ def per_intent(outcomes: Sequence[Outcome], task: Task) -> list[Mapping[str, Any
         row: dict[str, Any] = dict(zip(task.slots, names, strict=True))
         rows.append(row | {"n": len(of), "accuracy": _share([o.right for o in of])})
     return rows
-
-
-def confusion(outcomes: Sequence[Outcome], slot: int, classes: int) -> NDArray[np.int64]:
-    """(classes, classes) counts, truth by row."""
-    table = np.zeros((classes, classes), np.int64)
-    for o in outcomes:
-        if o.is_command:
-            table[o.truth[slot], o.forced[slot]] += 1
-    return table
