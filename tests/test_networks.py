@@ -75,10 +75,13 @@ def test_table_adds_up(model: keras.Model) -> None:
     assert "total" in networks.format_table(rows)
 
 
-def test_full_size_of_tiny() -> None:
-    full = networks.tiny({"keyword": list("abcdef")})
+@pytest.mark.parametrize(
+    ("network", "least", "most"), [("tiny", 60_000, 70_000), ("base", 290_000, 310_000)]
+)
+def test_full_size(network: str, least: int, most: int) -> None:
+    full = networks.build(network, {"keyword": list("abcdef")})
     weights = sum(np.prod(r.shape) for r in networks.layer_table(full))
-    assert 60_000 < weights < 70_000
+    assert least < weights < most
     assert networks.hop_frames(full) == 8
 
 

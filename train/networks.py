@@ -30,6 +30,7 @@ __all__ = [
     "COMMAND",
     "NETWORKS",
     "LayerRow",
+    "base",
     "build",
     "context_frames",
     "format_table",
@@ -103,21 +104,74 @@ def tiny(
     One 3-tap convolution, three residual blocks of stride 2, mean and maximum over a window of
     ``8 * segment * segments`` frames (20 ms each), one head per slot and the command head.
     """
-    maker = _Maker(method, bits, po2_scales)
+    blocks = [(filters, 2) for filters in channels[1:]]
+    return _resnet(
+        "tiny",
+        _Maker(method, bits, po2_scales),
+        slots,
+        channels[0],
+        blocks,
+        kernel,
+        (segment, segments),
+        dropout,
+    )
+
+
+def base(
+    slots: Mapping[str, Sequence[str]],
+    *,
+    method: str = "s3",
+    bits: int = 3,
+    channels: Sequence[int] = (24, 36, 48, 72),
+    kernel: int = 9,
+    segment: int = 1,
+    segments: int = 24,
+    dropout: float = 0.1,
+    po2_scales: bool = False,
+) -> keras.Model:
+    """TC-ResNet14-1.5 (same paper), made causal: two blocks per stage, the first of stride 2.
+
+    About 300k weights; the rest as in ``tiny``.
+    """
+    blocks = [(filters, stride) for filters in channels[1:] for stride in (2, 1)]
+    return _resnet(
+        "base",
+        _Maker(method, bits, po2_scales),
+        slots,
+        channels[0],
+        blocks,
+        kernel,
+        (segment, segments),
+        dropout,
+    )
+
+
+def _resnet(
+    name: str,
+    maker: _Maker,
+    slots: Mapping[str, Sequence[str]],
+    stem: int,
+    blocks: Sequence[tuple[int, int]],
+    kernel: int,
+    window: tuple[int, int],
+    dropout: float,
+) -> keras.Model:
+    """A stem of 3 taps, residual blocks (filters, stride), pool (segment, segments), heads."""
     features = keras.Input((None, BINS), name="features")
     frames = keras.Input((), dtype="int32", name="frames")
     x = keras.layers.Rescaling(INPUT_SCALE, name="input_scale")(features)
-    x = maker.relu(maker.conv(x, channels[0], 3, 1, "stem"), "stem")
-    for i, filters in enumerate(channels[1:], start=1):
-        x = maker.block(x, filters, kernel, 2, f"block{i}")
-    stride = 2 ** (len(channels) - 1)
-    x = WindowPool(segment, segments, stride, name="pool")([x, frames])
+    x = maker.relu(maker.conv(x, stem, 3, 1, "stem"), "stem")
+    total_stride = 1
+    for i, (filters, stride) in enumerate(blocks, start=1):
+        x = maker.block(x, filters, kernel, stride, f"block{i}")
+        total_stride *= stride
+    x = WindowPool(*window, total_stride, name="pool")([x, frames])
     if dropout > 0:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
-    return keras.Model({"features": features, "frames": frames}, maker.heads(x, slots), name="tiny")
+    return keras.Model({"features": features, "frames": frames}, maker.heads(x, slots), name=name)
 
 
-NETWORKS: dict[str, Callable[..., keras.Model]] = {"tiny": tiny}
+NETWORKS: dict[str, Callable[..., keras.Model]] = {"tiny": tiny, "base": base}
 
 
 def build(network: str, slots: Mapping[str, Sequence[str]], **options: Any) -> keras.Model:
