@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,13 +123,37 @@ def test_sources_of_a_training_split() -> None:
     ]
     rejects = [Clip(Path("r.wav"), "r.wav", {}, command=False)]
     mix = ex.Mixture(variants=3, truncated=0.5, noise=0.1, silence=0.05)
-    sources, classes = ex.training_sources(clips, rejects, TASK, mix, seed=4)
+    sources, classes, weights = ex.training_sources(clips, rejects, TASK, mix, seed=4)
     kinds = [s.kind for s in sources]
     counts = {k: kinds.count(k) for k in dict.fromkeys(kinds)}
     assert counts == {"command": 20, "reject": 1, "truncated": 10, "noise": 2, "silence": 1}
     assert (classes[:20] == (0, 1)).all()
     assert (classes[20:] == -1).all()
     assert len({s.seed for s in sources}) == len(sources)
+    assert (weights == 1.0).all()
+
+
+def test_a_weighted_clip_is_rendered_more_often() -> None:
+    clips = [Clip(Path("a"), "a", {"action": "on", "place": "hall"}, weight=w) for w in (0.5, 2.5)]
+    mix = ex.Mixture(variants=2, truncated=0.0, noise=0.0, silence=0.0)
+    sources, _, weights = ex.training_sources(clips, [], TASK, mix, seed=0)
+    assert [source.variants for source in sources] == [2, 5]
+    assert weights.tolist() == [0.5, 2.5]
+
+
+def test_epoch_shows_a_source_as_often_as_its_weight() -> None:
+    data = some_examples()
+    weights = np.ones(12)
+    weights[[0, 1, 3]] = [2.0, 3.0, 0.25]  # two variants each: the third showing repeats one
+    data = replace(data, weights=weights)
+    counts = np.zeros(12)
+    for seed in range(200):
+        shown = np.concatenate(ex.epoch_order(np.random.default_rng(seed), data, 1))
+        counts += np.bincount(data.features.source[shown], minlength=12)
+        assert len(set(shown[data.features.source[shown] == 0])) == 2
+        assert len(set(shown[data.features.source[shown] == 1])) == 2
+    np.testing.assert_array_equal(np.delete(counts, 3), 200 * np.delete(weights, 3))
+    assert 30 < counts[3] < 70
 
 
 def test_epoch_shows_one_variant_of_each_source() -> None:
@@ -199,10 +224,10 @@ def tone_spec(folder: Path, count: int = 8) -> str:
     return f"csv:{folder / 'labels.csv'}"
 
 
-def plan(folder: Path, **changes: Any) -> Any:
+def plan(folder: Path, *more: str, **changes: Any) -> Any:
     changes.setdefault("fit", fit.FitOptions(epochs=3, batch=8, lr=5e-3, eager=True))
     return training.Plan(
-        data=tone_spec(folder),
+        data=(tone_spec(folder), *more),
         out=folder / "run",
         name="tones",
         network_options={"channels": (4, 6), "kernel": 3, "segments": 8},
@@ -218,9 +243,15 @@ def no_user_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_training_leaves_a_complete_run(tmp_path: Path) -> None:
     epochs = []
+    notes: list[str] = []
+    made = plan(tmp_path)
+    (tmp_path / "low1.wav").write_bytes(b"RIFF, not really")
     record = training.train(
-        plan(tmp_path), training.Reporter(epoch=lambda e, _of: epochs.append(e))
+        made, training.Reporter(note=notes.append, epoch=lambda e, _of: epochs.append(e))
     )
+    assert record["train"]["skipped"] >= 1
+    assert any("low1.wav" in note for note in notes)
+    assert any("audio files that cannot be read" in note for note in notes)
     run = tmp_path / "run"
     assert {p.name for p in run.iterdir()} == {
         "model.keras",
@@ -240,6 +271,40 @@ def test_training_leaves_a_complete_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
         training.train(plan(tmp_path), training.Reporter())
     assert error.value.code == "train.exists"
+
+
+def test_data_sets_mix_by_weight(tmp_path: Path) -> None:
+    own = tone_spec(tmp_path / "own", 4) + "?weight=2"
+    corpus = training.read_corpus(plan(tmp_path, own), training.Reporter())
+    assert [clip.weight for clip in corpus.train] == [1.0] * 12 + [2.0] * 6
+    assert len(corpus.valid) == 6
+    (tmp_path / "own" / "labels.csv").write_text("file,colour\nlow0.wav,red\n")
+    with pytest.raises(
+        UsageError, match=r"has the slots colour; the first .* has keyword"
+    ) as error:
+        training.read_corpus(plan(tmp_path, own), training.Reporter())
+    assert error.value.code == "data.slots"
+
+
+def test_labels_never_trained_are_named(tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    made = plan(tmp_path)
+    text = table.read_text()
+    write_tone(tmp_path / "odd.wav", 999.0)
+    write_tone(tmp_path / "odder.wav", 998.0)
+    for split, code in (("test", ""), ("valid", "data.label")):
+        table.write_text(text + f"odd.wav,odd,{split}\nodder.wav,odder,{split}\n")
+        notes: list[str] = []
+        report = training.Reporter(note=notes.append)
+        if code:
+            with pytest.raises(UsageError, match=r"2 of 6 clips have labels .* 'odd'") as error:
+                training.read_corpus(made, report)
+            assert error.value.code == code
+        else:
+            training.read_corpus(made, report)
+            assert "odd.wav (keyword = 'odd'), odder.wav" in notes[0]
+    table.write_text(text + "odd.wav,odd,valid\n")
+    assert len(training.read_corpus(made, training.Reporter()).valid) == 4
 
 
 def test_auxiliary_heads_train_and_go(tmp_path: Path) -> None:
@@ -296,6 +361,7 @@ def test_command_line_defaults_make_a_plan() -> None:
     )
     made = train_cli._plan(args)
     assert made.name == "x"
+    assert made.data == ("csv:x.csv?slots=a,b",)
     assert made.network_options == {
         "method": "s3",
         "bits": 2,

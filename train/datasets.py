@@ -1,10 +1,9 @@
 """Labelled clips from ``csv:``, ``folder:`` and ``fsc:`` specifications; no Keras here.
 
-    SPEC = KIND:PATH[?option=value&option=value]     options: slots, audio, split, groups
-
-A clip is a file, the value of each slot ("none" where the cell is empty), and whether it is a
-command at all (column ``command``, 0 or 1). Splits come from the ``split`` column; where there is
-none, from a hash of the group or speaker, so that no speaker is on two sides.
+``specs`` says how a specification is written. A clip is a file, the value of each slot ("none"
+where the cell is empty), and whether it is a command at all (column ``command``, 0 or 1). Splits
+come from the ``split`` column; where there is none, from a hash of the group or speaker, so that no
+speaker is on two sides; with ``fold=K/N`` from folds of whole groups.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import unquote
 
 from shiftmcu.errors import UsageError
 from shiftmcu.train.clips import (
@@ -20,10 +18,15 @@ from shiftmcu.train.clips import (
     SPLITS,
     Clip,
     data_hash,
+    named,
     read_table,
+    with_files,
+    with_folds,
     with_groups,
     with_splits,
+    without_repeats,
 )
+from shiftmcu.train.specs import Spec, parse_spec
 
 __all__ = [
     "NONE",
@@ -35,8 +38,11 @@ __all__ = [
     "data_hash",
     "load",
     "load_clips",
+    "named",
     "parse_spec",
+    "refuse_untrained",
     "slot_labels",
+    "untrained",
 ]
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".au", ".opus"}
@@ -46,22 +52,10 @@ _FILE_COLUMNS = ("file", "path")
 # the tables that ``synth`` writes.
 _META_COLUMNS = {"file", "path", "split", "speaker", "group", "seconds", "transcript", "intent"}
 _META_COLUMNS |= {"command", "voice"}
+MAX_UNTRAINED_SHARE = 0.2
 _SPLIT_ALIASES = {"training": "train", "validation": "valid", "dev": "valid", "testing": "test"}
 _REJECT_FOLDER = "_reject"
 _FSC_SLOTS = ("action", "object", "location")
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A parsed specification."""
-
-    kind: str
-    path: Path
-    slots: tuple[str, ...] = ()
-    audio: Path | None = None
-    split: str = ""
-    groups: Path | None = None
-    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,60 +71,29 @@ class Dataset:
         return [clip for clip in self.clips if clip.split == name]
 
 
-def parse_spec(text: str) -> Spec:
-    """``csv:PATH?slots=a,b&split=test`` to a ``Spec``. Raises ``data.spec``."""
-    kind, colon, rest = text.partition(":")
-    if not colon or kind not in ("csv", "folder", "fsc") or not rest:
-        raise UsageError(
-            "data.spec",
-            f"{text!r} is not a data set; expected csv:PATH, folder:PATH or fsc:PATH.",
-            "for a table: csv:labels.csv?split=test",
-        )
-    path, _, query = rest.partition("?")
-    options: dict[str, str] = {}
-    for pair in filter(None, query.split("&")):
-        name, equals, value = pair.partition("=")
-        if name not in ("slots", "audio", "split", "groups") or not equals:
-            raise UsageError(
-                "data.spec",
-                f"unknown option {pair!r} in {text!r}.",
-                "options are slots=a,b  audio=DIR  split=train|valid|test  groups=FILE",
-            )
-        options[name] = unquote(value)
-    split = options.get("split", "")
-    if split not in ("", *SPLITS):
-        raise UsageError("data.spec", f"split {split!r} is not one of {', '.join(SPLITS)}.", text)
-    return Spec(
-        kind,
-        Path(path).expanduser(),
-        tuple(filter(None, (s.strip() for s in options.get("slots", "").split(",")))),
-        Path(options["audio"]).expanduser() if "audio" in options else None,
-        split,
-        Path(options["groups"]).expanduser() if "groups" in options else None,
-        text,
-    )
-
-
 def load(text: str, slots: Sequence[str] = ()) -> Dataset:
     """The clips of a specification.
 
-    ``slots`` are the model's slots (used when the specification names none). Raises ``data.*``:
-    ``spec``, ``missing``, ``columns``, ``slots``, ``empty``.
+    ``slots`` are the model's slots (used when the specification names none). Repeated rows and a
+    few missing files are left out and named in the notes. Raises ``data.*``: ``spec``, ``missing``,
+    ``columns``, ``slots``, ``duplicate``, ``groups``, ``split``, ``empty``, ``files``.
     """
     spec = parse_spec(text)
     wanted = spec.slots or tuple(slots)
     reader = {"csv": _load_csv, "folder": _load_folder, "fsc": _load_fsc}[spec.kind]
     dataset = reader(spec, wanted)
-    clips = dataset.clips
+    clips, repeats = without_repeats(dataset.clips)
     if spec.groups is not None:
         clips = with_groups(clips, spec.groups)
-    clips, notes = with_splits(clips)
+    clips, divided = with_splits(clips) if spec.fold is None else with_folds(clips, *spec.fold)
     if spec.split:
         clips = tuple(clip for clip in clips if clip.split == spec.split)
     if not clips:
         where = f" in split {spec.split!r}" if spec.split else ""
         raise UsageError("data.empty", f"{text!r} has no clips{where}.", "check path and split")
-    return replace(dataset, clips=clips, notes=dataset.notes + notes)
+    clips, missing = with_files(clips)
+    weighted = tuple(replace(clip, weight=spec.weight) for clip in clips)
+    return replace(dataset, clips=weighted, notes=dataset.notes + repeats + divided + missing)
 
 
 def load_clips(text: str, slots: Sequence[str] = (), limit: int | None = None) -> list[Clip]:
@@ -163,6 +126,27 @@ def slot_labels(clips: Iterable[Clip], slots: Sequence[str]) -> dict[str, tuple[
             )
         labels[slot] = tuple(ordered)
     return labels
+
+
+def untrained(clips: Iterable[Clip], labels: Mapping[str, Sequence[str]]) -> dict[Path, str]:
+    """The command clips with a label that is not among ``labels``: path -> which one."""
+    found = {}
+    for clip in clips:
+        strange = [s for s in labels if clip.command and clip.slots.get(s, NONE) not in labels[s]]
+        if strange:
+            found[clip.path] = f"{clip.file} ({strange[0]} = {clip.slots.get(strange[0], NONE)!r})"
+    return found
+
+
+def refuse_untrained(strange: Mapping[Path, str], total: int) -> None:
+    """Raises ``data.label`` when more than 20 % of ``total`` clips have labels never trained."""
+    if len(strange) > MAX_UNTRAINED_SHARE * total:
+        raise UsageError(
+            "data.label",
+            f"{len(strange)} of {total} clips have labels that were never trained: "
+            f"{named(list(strange.values()))}.",
+            "check that model and data are of one task; choose columns with ?slots=a,b",
+        )
 
 
 def _load_csv(spec: Spec, wanted: tuple[str, ...]) -> Dataset:
@@ -213,6 +197,7 @@ def _clip(row: Mapping[str, str], column: str, slots: Sequence[str], audio: Path
         split=split,
         speaker=row.get("speaker", ""),
         group=row.get("group", ""),
+        voice=row.get("voice", ""),
         transcript=row.get("transcript", ""),
         command=command,
     )
@@ -228,19 +213,25 @@ def _load_folder(spec: Spec, wanted: tuple[str, ...]) -> Dataset:
         if folder.name.startswith((".", "_")) and folder.name != _REJECT_FOLDER:
             continue
         command = folder.name != _REJECT_FOLDER
-        for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() in AUDIO_SUFFIXES:
-                speaker, marked, _ = path.stem.partition("_nohash_")
-                clips.append(
-                    Clip(
-                        path,
-                        path.relative_to(spec.path).as_posix(),
-                        {slot: folder.name} if command else {},
-                        split="",
-                        speaker=speaker if marked else "",
-                        command=command,
-                    )
+        files = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in AUDIO_SUFFIXES]
+        if not files:
+            raise UsageError(
+                "data.classes",
+                f"the class {folder.name!r} is empty: no audio in {folder}.",
+                "record it, remove the folder, or name it with a leading _ to skip it",
+            )
+        for path in files:
+            speaker, marked, _ = path.stem.partition("_nohash_")
+            clips.append(
+                Clip(
+                    path,
+                    path.relative_to(spec.path).as_posix(),
+                    {slot: folder.name} if command else {},
+                    split="",
+                    speaker=speaker if marked else "",
+                    command=command,
                 )
+            )
     return Dataset(spec, (slot,), tuple(clips))
 
 
@@ -249,7 +240,7 @@ def _load_fsc(spec: Spec, wanted: tuple[str, ...]) -> Dataset:
     slots = wanted or _FSC_SLOTS
     clips: list[Clip] = []
     for split in SPLITS:
-        if spec.split not in ("", split):
+        if spec.fold is None and spec.split not in ("", split):
             continue
         columns, rows = read_table(spec.path / "data" / f"{split}_data.csv")
         _check_slots(spec, columns, slots)

@@ -6,6 +6,7 @@ noise or silence; it has several rendered variants, of which an epoch shows one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,10 +117,14 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Examples:
-    """Rendered features with targets: ``classes`` (sources, heads), -1 for none."""
+    """Rendered features with targets: ``classes`` (sources, heads), -1 for none.
+
+    ``weights`` (sources,) says how often an epoch shows each source; empty: once.
+    """
 
     features: FeatureSet
     classes: Labels
+    weights: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     @property
     def command(self) -> NDArray[np.bool_]:
@@ -132,27 +137,40 @@ class Examples:
             "commands": command,
             "rejects": int(self.classes.shape[0]) - command,
             "rendered": len(self.features),
+            "skipped": self.skipped,
         }
+
+    @property
+    def skipped(self) -> int:
+        """Sources that could not be read."""
+        return int(self.classes.shape[0] - np.unique(self.features.source).size)
 
 
 def training_sources(
     commands: Sequence[Clip], rejects: Sequence[Clip], task: Task, mix: Mixture, seed: int
-) -> tuple[list[Source], Labels]:
-    """Sources and targets of the training split, in a fixed order."""
+) -> tuple[list[Source], Labels, NDArray[np.float64]]:
+    """Sources, targets and weights of the training split, in a fixed order.
+
+    A clip that an epoch shows several times is rendered so many times more often.
+    """
     rng = np.random.default_rng(seed)
     sources: list[Source] = []
     classes: list[tuple[int, ...]] = []
+    weights: list[float] = []
     nothing = (-1,) * len(task.heads)
 
-    def add(path: str, kind: str, target: tuple[int, ...]) -> None:
+    def add(path: str, kind: str, target: tuple[int, ...], weight: float = 1.0) -> None:
         seed_of = seed * 1_000_003 + len(sources)
-        sources.append(Source(path, kind, seed_of, mix.variants, mix.keep(task)))
+        variants = math.ceil(mix.variants * max(1.0, weight))
+        sources.append(Source(path, kind, seed_of, variants, mix.keep(task)))
         classes.append(target)
+        weights.append(weight)
 
     for clip in commands:
-        add(str(clip.path), "command" if clip.command else "reject", task.classes(clip))
+        kind = "command" if clip.command else "reject"
+        add(str(clip.path), kind, task.classes(clip), clip.weight)
     for clip in rejects:
-        add(str(clip.path), "reject", task.classes(clip))
+        add(str(clip.path), "reject", task.classes(clip), clip.weight)
     real = [clip for clip in commands if clip.command]
     count = round(mix.truncated * len(real))
     for i in rng.choice(len(real), count, replace=count > len(real)):
@@ -160,7 +178,7 @@ def training_sources(
     for kind, share in (("noise", mix.noise), ("silence", mix.silence)):
         for _ in range(round(share * len(real))):
             add("", kind, nothing)
-    return sources, np.array(classes, np.int32)
+    return sources, np.array(classes, np.int32), np.array(weights)
 
 
 def clean_sources(clips: Sequence[Clip], task: Task) -> tuple[list[Source], Labels]:
@@ -173,7 +191,8 @@ def clean_sources(clips: Sequence[Clip], task: Task) -> tuple[list[Source], Labe
 def epoch_order(
     rng: np.random.Generator, examples: Examples, batch: int, rejects: float = np.inf
 ) -> list[NDArray[np.int64]]:
-    """Batches of example indices: one variant of each source, similar lengths together.
+    """Batches of example indices: each source as often as its weight says (once by default), in
+    different variants while there are any; similar lengths together. A fraction is a chance.
 
     At most ``rejects`` times as many rejects as commands are shown, another draw each epoch.
     """
@@ -181,7 +200,14 @@ def epoch_order(
     draw = rng.random(source.size)
     by_source = np.lexsort((draw, source))
     first = np.flatnonzero(np.diff(source[by_source], prepend=-1))
-    chosen = by_source[first]
+    if examples.weights.size == 0:
+        chosen = by_source[first]
+    else:
+        weights = examples.weights[source[by_source[first]]]
+        shown = np.floor(weights + rng.random(first.size)).astype(np.int64)
+        variants = np.diff(np.append(first, source.size))
+        nth = np.arange(shown.sum()) - np.repeat(np.cumsum(shown) - shown, shown)
+        chosen = by_source[np.repeat(first, shown) + nth % np.repeat(variants, shown)]
     command = examples.command[source[chosen]]
     most = int(min(rejects * command.sum(), (~command).sum())) or int((~command).sum())
     refused = rng.choice(chosen[~command], most, replace=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ __all__ = ["Corpus", "Plan", "Reporter", "read_corpus"]
 class Plan:
     """What to train, on what, and where to leave it."""
 
-    data: str
+    data: tuple[str, ...]  # the first defines the slots
     out: Path
     name: str
     valid: str = ""
@@ -71,23 +71,29 @@ class Corpus:
 
 def read_corpus(plan: Plan, report: Reporter) -> Corpus:
     """Load and divide. Raises ``data.*``."""
-    data = _load(plan.data, (), report)
-    train = data.split("train")
-    valid = list(_load(plan.valid, data.slots, report).clips) if plan.valid else data.split("valid")
-    for name, part in (("train", train), ("valid", valid)):
-        if not any(clip.command for clip in part):
+    parts = _parts(plan.data, report)
+    slots = parts[0].slots
+    train = [clip for part in parts for clip in part.split("train")]
+    valid = [clip for part in parts for clip in part.split("valid")]
+    if plan.valid:
+        valid = list(_load(plan.valid, slots, report).clips)
+    for name, split in (("train", train), ("valid", valid)):
+        if not any(clip.command for clip in split):
             raise UsageError(
                 "data.empty",
-                f"{plan.data!r} has no command clips in split {name!r}.",
+                f"{' '.join(plan.data)!r} has no command clips in split {name!r}.",
                 "add a split column or speakers, or name validation data with --valid",
             )
+    labels = datasets.slot_labels(train, slots)
+    test = [clip for part in parts for clip in part.split("test")]
+    valid = _trained(valid, test, labels, report)
     rejects = [clip for text in plan.rejects for clip in _rejects(text, report)]
     aux_clips, aux = _aux(plan.aux, report)
     rejects += aux_clips
     valid_rejects = [clip for clip in rejects if clip.split == "valid"]
     noises = [str(clip.path) for text in plan.noises for clip in _noises(text, report)]
     return Corpus(
-        datasets.slot_labels(train, data.slots),
+        labels,
         train,
         valid,
         [clip for clip in rejects if clip.split == "train"],
@@ -95,6 +101,44 @@ def read_corpus(plan: Plan, report: Reporter) -> Corpus:
         noises,
         aux,
     )
+
+
+def _parts(texts: Sequence[str], report: Reporter) -> list[Dataset]:
+    """All --data sets; each has the slots of the first. Raises ``data.slots``."""
+    first = _load(texts[0], (), report)
+    parts = [first]
+    for text in texts[1:]:
+        # A folder has no names for its slot: it takes the first set's.
+        part = _load(text, first.slots if text.startswith("folder:") else (), report)
+        if set(part.slots) != set(first.slots):
+            raise UsageError(
+                "data.slots",
+                f"{text!r} has the slots {', '.join(part.slots)}; the first data set, "
+                f"{texts[0]!r}, has {', '.join(first.slots)}.",
+                "choose the same columns with ?slots=a,b",
+            )
+        parts.append(part)
+    return parts
+
+
+def _trained(
+    valid: Sequence[Clip],
+    test: Sequence[Clip],
+    labels: Mapping[str, tuple[str, ...]],
+    report: Reporter,
+) -> list[Clip]:
+    """The validation clips whose labels are all trained; what else there is, is said. Raises
+    ``data.label`` when it is much of the validation."""
+    for name, clips, fate in (
+        ("test", test, "can only count as wrong"),
+        ("validation", valid, "left out"),
+    ):
+        strange = datasets.untrained(clips, labels)
+        if strange:
+            first = datasets.named(list(strange.values()))
+            report.note(f"{name}: {len(strange)} clips with labels never trained {fate}: {first}")
+    datasets.refuse_untrained(strange, len(valid))
+    return [clip for clip in valid if clip.path not in strange]
 
 
 def _aux(texts: Sequence[str], report: Reporter) -> tuple[list[Clip], dict[str, tuple[str, ...]]]:

@@ -39,7 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_data_arguments(data: argparse._ArgumentGroup) -> None:
-    data.add_argument("--data", required=True, metavar="SPEC", help="csv:, folder: or fsc: PATH")
+    data.add_argument(
+        "--data",
+        action="append",
+        required=True,
+        metavar="SPEC",
+        help="csv:, folder: or fsc: PATH; again for more of the same slots, say own recordings "
+        "with ?weight=4",
+    )
     data.add_argument("--valid", default="", metavar="SPEC", help="instead of split=valid")
     data.add_argument(
         "--reject", action="append", default=[], metavar="SPEC", help="speech that is no command"
@@ -116,7 +123,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         if getattr(args, name) is not None:
             network[name] = getattr(args, name)
     return Plan(
-        data=args.data,
+        data=tuple(args.data),
         valid=args.valid,
         rejects=tuple(args.reject),
         noises=tuple(args.noise),

@@ -78,7 +78,7 @@ def _framing(model: keras.Model, plan: Plan) -> Framing:
 def _render_all(
     plan: Plan, corpus: Corpus, task: Task, framing: Framing, key: str, report: Reporter
 ) -> tuple[Examples, Examples]:
-    sources, classes = training_sources(
+    sources, classes, weights = training_sources(
         corpus.train, corpus.train_rejects, task, plan.mix, plan.fit.seed
     )
     valid_sources, valid_classes = clean_sources([*corpus.valid, *corpus.valid_rejects], task)
@@ -96,8 +96,11 @@ def _render_all(
             warn=report.note,
         )
 
-    train_set = Examples(run("training features", sources), classes)
-    return train_set, Examples(run("validation features", valid_sources + cut), valid_classes)
+    train_set = Examples(run("training features", sources), classes, weights)
+    valid_set = Examples(run("validation features", valid_sources + cut), valid_classes)
+    if skipped := train_set.skipped + valid_set.skipped:
+        report.note(f"skipped   {skipped} audio files that cannot be read (named above)")
+    return train_set, valid_set
 
 
 def _truncated_valid(clips: list[Clip], task: Task, mix: Mixture) -> tuple[list[Source], Any]:
