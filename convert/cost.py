@@ -15,7 +15,7 @@ from shiftmcu.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ
 FRONTEND_PER_FRAME = 32_700
 PER_WEIGHT_AND_LANE_PAIR = {2: 3.7, 3: 4.0}  # time lanes
 PER_WEIGHT_OF_TWO_CHANNELS = {2: 3.1, 3: 3.5}  # channel lanes
-PER_WEIGHT_WIDE = 4.4  # each position
+PER_WEIGHT_WIDE = 4.4  # each position, 4 bits and int8
 PER_OUTPUT = 70.0  # unpack, requantize, store
 PAIR_TABLE = 400.0  # channel lanes, per layer and block
 PER_POOL_VALUE = 6.5
@@ -23,6 +23,7 @@ PER_POOL_VALUE = 6.5
 TIME_LANES = "time-lanes"  # a word carries two positions
 CHANNEL_LANES = "channel-lanes"  # a word carries two output channels
 WIDE = "wide"  # 4-bit alphabets: no lanes
+INT8 = "int8"  # multiplications, no lanes
 POOL = "pool"
 
 
@@ -59,15 +60,15 @@ def layer_cost(graph: QuantGraph, layer: ConvLayer | PoolLayer, rows_per_block: 
 
 def kernel_of(layer: ConvLayer, rows_per_block: float) -> str:
     """The kernel that conv.c chooses."""
-    if layer.alphabet.bits == 4:
-        return WIDE
+    if layer.alphabet.bits >= 4:
+        return WIDE if layer.alphabet.bits == 4 else INT8
     return TIME_LANES if rows_per_block >= 2 else CHANNEL_LANES
 
 
 def _sums(layer: ConvLayer, kernel: str, rows: float) -> float:
     """Instructions for the sums of one position."""
     weights, bits = layer.weights.size, layer.alphabet.bits
-    if kernel == WIDE:
+    if kernel in (WIDE, INT8):
         return PER_WEIGHT_WIDE * weights
     if kernel == CHANNEL_LANES:
         return PER_WEIGHT_OF_TWO_CHANNELS[bits] * weights + PAIR_TABLE

@@ -89,7 +89,7 @@ def _scratch_bytes(graph: QuantGraph) -> int:
     needs = [FRONTEND_SCRATCH_BYTES]
     shapes = tensor_shapes(graph)
     for i, layer in enumerate(graph.layers):
-        if isinstance(layer, PoolLayer) or layer.alphabet.bits == 4:
+        if isinstance(layer, PoolLayer) or layer.alphabet.bits >= 4:
             continue  # no lanes: the weights are too large for 16-bit sums
         positions = 1 if shapes[i + 1].pooled else graph.total_stride // shapes[i + 1].stride
         if positions == 1:

@@ -1,7 +1,8 @@
 """Power-of-two weights: alphabets, codes and their packing (docs/numerics.md §2).
 
 A weight is 0 or ±2^k from the alphabet of its layer. Its *code* is its index in the alphabet; the
-top bit of a code is the sign. Codes of one output channel are packed little-endian, least
+top bit of a code is the sign. ``int8`` (-127..127, codes in two's complement) is the baseline that
+the powers of two are compared with. Codes of one output channel are packed little-endian, least
 significant bits first, and every channel starts on a byte.
 """
 
@@ -53,6 +54,7 @@ ALPHABETS: tuple[Alphabet, ...] = (
     _signed(3, "dense3", 3, zero=False),
     _signed(4, "s3x4", 4, zero=True),
     _signed(5, "dense4", 4, zero=False),
+    Alphabet(6, "int8", 8, (*range(128), None, *range(-127, 0)), 127),
 )
 
 
@@ -70,21 +72,21 @@ def alphabet(name_or_id: str | int) -> Alphabet:
 
 def encode(weights: NDArray[np.integer[Any]], alphabet: Alphabet) -> NDArray[np.uint8]:
     """Codes of ``weights`` (any shape), same shape. Raises UsageError 'po2.value'."""
-    table = np.full(2 * alphabet.max_abs + 1, 255, np.uint8)
+    table = np.full(2 * alphabet.max_abs + 1, -1, np.int16)
     for code, value in enumerate(alphabet.values):
         if value is not None:
             table[value + alphabet.max_abs] = code
     wide = np.asarray(weights, np.int64)
     inside = np.abs(wide) <= alphabet.max_abs
-    codes: NDArray[np.uint8] = table[np.where(inside, wide, 0) + alphabet.max_abs]
-    bad = ~inside | (codes == 255)
+    codes = table[np.where(inside, wide, 0) + alphabet.max_abs]
+    bad = ~inside | (codes < 0)
     if bad.any():
         raise UsageError(
             "po2.value",
             f"weight {int(wide[bad].flat[0])} is not in alphabet '{alphabet.name}'.",
             "quantize the weights to their alphabet first",
         )
-    return codes
+    return np.asarray(codes, np.uint8)
 
 
 def decode(codes: NDArray[np.uint8], alphabet: Alphabet) -> NDArray[np.int16]:

@@ -105,7 +105,7 @@ REFUSALS: dict[str, tuple[Change, str]] = {
     "unknown op": (layer(0, "op", 2), "op"),
     "reserved layer byte": (layer(0, "zero", 1), "layout"),
     "unknown flag": (layer(0, "flags", 4), "layout"),
-    "alphabet 6": (layer(0, "alphabet", 6), "alphabet"),
+    "alphabet 7": (layer(0, "alphabet", 7), "alphabet"),
     "2-D kernel": (layer(0, "kernel_f", 3), "unsupported"),
     "2-D stride": (layer(0, "stride_f", 2), "unsupported"),
     "2-D width": (layer(0, "in_width", 2), "unsupported"),

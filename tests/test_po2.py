@@ -19,7 +19,8 @@ def test_alphabets_are_the_table_of_numerics() -> None:
     assert table["dense3"] == (3, 3, (1, 2, 4, 8, -1, -2, -4, -8))
     assert table["s3x4"][2] == (0, *(1 << k for k in range(7)), None, *(-1 << k for k in range(7)))
     assert table["dense4"][2] == (*(1 << k for k in range(8)), *(-1 << k for k in range(8)))
-    assert [a.id for a in po2.ALPHABETS] == list(range(6))
+    assert table["int8"] == (6, 8, (*range(128), None, *range(-127, 0)))
+    assert [a.id for a in po2.ALPHABETS] == list(range(7))
 
 
 @pytest.mark.parametrize("alphabet", po2.ALPHABETS, ids=lambda a: a.name)
@@ -42,19 +43,23 @@ def test_packing_is_little_endian_and_every_channel_starts_on_a_byte() -> None:
 
 def test_lookup_by_name_and_id() -> None:
     assert po2.alphabet("s3") is po2.alphabet(2)
-    with pytest.raises(UsageError, match="no weight alphabet 'int8'") as caught:
-        po2.alphabet("int8")
+    with pytest.raises(UsageError, match="no weight alphabet 'int4'") as caught:
+        po2.alphabet("int4")
     assert caught.value.code == "po2.alphabet"
 
 
-@pytest.mark.parametrize(("name", "weight"), [("ternary", 2), ("dense2", 0), ("s3", 3), ("s3", -8)])
+@pytest.mark.parametrize(
+    ("name", "weight"), [("ternary", 2), ("dense2", 0), ("s3", 3), ("s3", -8), ("int8", -128)]
+)
 def test_encode_refuses_other_weights(name: str, weight: int) -> None:
     with pytest.raises(UsageError, match=f"weight {weight} ") as caught:
         po2.encode(np.array([1, weight]), po2.alphabet(name))
     assert caught.value.code == "po2.value"
 
 
-@pytest.mark.parametrize(("name", "code"), [("ternary", 2), ("s3", 4), ("s3x4", 8), ("s3", 8)])
+@pytest.mark.parametrize(
+    ("name", "code"), [("ternary", 2), ("s3", 4), ("s3x4", 8), ("s3", 8), ("int8", 128)]
+)
 def test_decode_refuses_invalid_codes(name: str, code: int) -> None:
     with pytest.raises(UsageError, match=f"code {code} ") as caught:
         po2.decode(np.array([code], np.uint8), po2.alphabet(name))

@@ -7,6 +7,7 @@ static const smcu_alphabet_t alphabets[SMCU_ALPHABET_COUNT] = {
     {3, 8, 0, {1, 2, 4, 8, -1, -2, -4, -8}},
     {4, 64, 8, {0, 1, 2, 4, 8, 16, 32, 64, 0, -1, -2, -4, -8, -16, -32, -64}},
     {4, 128, 0, {1, 2, 4, 8, 16, 32, 64, 128, -1, -2, -4, -8, -16, -32, -64, -128}},
+    {8, 127, 128, {0}},
 };
 
 const smcu_alphabet_t *smcu_alphabet_get(uint32_t id)

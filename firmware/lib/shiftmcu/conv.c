@@ -6,7 +6,7 @@
 
 enum { MAX_COLUMNS = 2, CHANNELS = 2 };
 
-/* 4-bit alphabets have weights too large for 16-bit sums. */
+/* Alphabets of 4 bits and int8 have weights too large for 16-bit sums. */
 static bool has_lanes(const smcu_layer_t *layer)
 {
     return layer->alphabet->bits < 4;
@@ -164,13 +164,16 @@ static void run_wide(const smcu_conv_t *conv)
     const uint32_t taps = (uint32_t)layer->kernel * layer->c_in;
     const uint32_t channel_bytes = smcu_alphabet_channel_bytes(layer->alphabet, taps);
     const uint32_t step = (uint32_t)layer->stride * layer->c_in;
+    const bool multiplies = layer->alphabet->bits == 8;
     uint32_t table[SMCU_ALPHABET_CODES];
     fill_table(layer->alphabet, table);
     for (uint32_t channel = 0; channel < layer->c_out; channel++) {
         const uint8_t *codes = layer->codes + channel * channel_bytes;
         for (uint32_t position = 0; position < conv->positions; position++) {
             const uint8_t *x = conv->in + position * step;
-            finish(conv, channel, position, smcu_kernels_wide(table, codes, x, taps));
+            finish(conv, channel, position,
+                   multiplies ? smcu_kernels_int8(codes, x, taps)
+                              : smcu_kernels_wide(table, codes, x, taps));
         }
     }
 }

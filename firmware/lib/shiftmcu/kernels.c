@@ -239,3 +239,18 @@ int32_t smcu_kernels_wide(const uint32_t *table, const uint8_t *codes, const uin
     }
     return (int32_t)word;
 }
+
+int32_t smcu_kernels_int8(const uint8_t *codes, const uint8_t *x, uint32_t taps)
+{
+    int32_t sum = 0; /* its parts are within the proof of the model */
+    for (; taps >= 4u; taps -= 4u) {
+        sum += (int8_t)codes[0] * x[0] + (int8_t)codes[1] * x[1];
+        sum += (int8_t)codes[2] * x[2] + (int8_t)codes[3] * x[3];
+        codes += 4;
+        x += 4;
+    }
+    for (; taps > 0; taps--) {
+        sum += (int8_t)*codes++ * *x++;
+    }
+    return sum;
+}

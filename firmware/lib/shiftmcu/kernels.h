@@ -38,4 +38,7 @@ void smcu_kernels_pair(const smcu_kernels_weights_t *weights, const uint8_t *x, 
 int32_t smcu_kernels_wide(const uint32_t *table, const uint8_t *codes, const uint8_t *x,
                           uint32_t taps);
 
+/* The same for int8 weights, with multiplications. */
+int32_t smcu_kernels_int8(const uint8_t *codes, const uint8_t *x, uint32_t taps);
+
 #endif

@@ -80,7 +80,7 @@ static smcu_status_t sum_codes(const smcu_alphabet_t *alphabet, const uint8_t *c
         const uint32_t code = buffer & mask;
         buffer >>= alphabet->bits;
         filled -= alphabet->bits;
-        const int32_t weight = alphabet->weight[code];
+        const int32_t weight = smcu_alphabet_weight(alphabet, code);
         if (alphabet->invalid != 0 && code == alphabet->invalid) {
             return SMCU_ERR_CODE;
         }
