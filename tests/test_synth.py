@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,9 +16,10 @@ import soundfile  # type: ignore[import-untyped]
 import shiftmcu.train.corpus as corpus
 from shiftmcu.errors import CheckFailed, ToolMissing, UsageError
 from shiftmcu.train import synth, voices
-from shiftmcu.train.corpus import plan_takes, synthesize
-from shiftmcu.train.phrases import FSC_INTENTS, IntentSet, expand, load_intents, load_phrases
+from shiftmcu.train.corpus import synthesize
+from shiftmcu.train.phrases import FSC_INTENTS, IntentSet, Phrase, load_intents, load_phrases
 from shiftmcu.train.speak import RenderError, Take, render, trim
+from shiftmcu.train.takes import TakePlan
 from shiftmcu.train.voice_file import load_voices
 from shiftmcu.train.voices import Voice, choose_voices, installed_voices, split_of
 
@@ -26,7 +27,7 @@ TINY = """
 slots: {action: ["on", "off"], place: [none, hall]}
 spoken: {hall: [hall, corridor]}
 intents:
-  - {action: "on", place: none, phrases: ["lamp on", "(please|) switch the (lamp|light) on"]}
+  - {action: "on", place: none, phrases: ["lamp on", "[please] switch the (lamp|light) on"]}
   - {action: "off", place: [none, hall], phrases: ["off in the {place}"]}
 reject: ["what time is it"]
 """
@@ -83,13 +84,6 @@ def rows_of(labels: Path) -> list[dict[str, str]]:
 # --- the intents file ---------------------------------------------------------------------------
 
 
-def test_expand_makes_every_combination() -> None:
-    assert expand("(please|) put {x} (on|off)", {"x": ["it", "them"]}) == [
-        "please put it on", "please put them on", "please put it off", "please put them off",
-        "put it on", "put them on", "put it off", "put them off",
-    ]  # fmt: skip
-
-
 def test_tiny_file_gives_slots_and_phrases(tiny: IntentSet) -> None:
     assert dict(tiny.slots) == {"action": ("on", "off"), "place": ("none", "hall")}
     assert tiny.intents == (("on", "none"), ("off", "none"), ("off", "hall"))
@@ -121,11 +115,12 @@ def test_fsc_file_has_the_31_intents_with_enough_wordings() -> None:
         ('action: "on", place: none', 'action: "on"', "lacks the slot 'place'"),
         ("place: none", "place: moon", "['moon'] not among ['none', 'hall']"),
         ("{place}", "{room}", "{room} is not a slot"),
-        ("(please|)", "(please|", "stray bracket"),
+        ("[please]", "[please", "stray bracket"),
         ("what time is it", "lamp on", "'lamp on' means both on / none and reject"),
         ("intents:", "intents: [", "is not YAML"),
         ('phrases: ["lamp on",', 'colour: red, phrases: ["lamp on",', "unknown keys ['colour']"),
-        ("(lamp|light)", "(a|b|c|d|e|f)(a|b|c|d|e|f)(a|b|c|d|e|f)", "at most 200"),
+        ('action: "on"', 'action: "*"', "'action' may be left out, but 'none' is not"),
+        ("(lamp|light)", "(a|b|c|d|e|f)" * 5, "draw some with --sentences"),
     ],
 )
 def test_bad_intents_are_refused_by_name(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -194,16 +189,33 @@ def test_espeak_lists_are_read_right() -> None:
 
 def test_plan_is_deterministic_and_local(tiny: IntentSet) -> None:
     pool = [Voice("espeak", f"en+v{i}", f"espeak_v{i}", "synthetic") for i in range(9)] + [KAL, RMS]
-    plan = plan_takes(tiny, pool, per_phrase=4, seed=1)
-    assert list(plan) == list(plan_takes(tiny, pool, per_phrase=4, seed=1))
-    assert list(plan) != list(plan_takes(tiny, pool, per_phrase=4, seed=2))
+    plan = TakePlan(4, seed=1).of(tiny.phrases, pool)
+    assert list(plan) == list(TakePlan(4, seed=1).of(tiny.phrases, pool))
+    assert list(plan) != list(TakePlan(4, seed=2).of(tiny.phrases, pool))
     fewer = IntentSet(tiny.slots, tiny.phrases[1:])
-    assert set(plan_takes(fewer, pool, per_phrase=4, seed=1)) < set(plan)
+    assert set(TakePlan(4, seed=1).of(fewer.phrases, pool)) < set(plan)
     takes = [take for take, phrase in plan.items() if phrase.text == "lamp on"]
     assert len({take.voice.speaker for take in takes[:4]}) == 4
     assert [take.voice for take in takes[4:]] == [KAL, KAL, RMS]
     assert takes[-1] == Take("lamp on", RMS), "held-out voices speak as they come"
     assert len({take.file_name for take in plan}) == len(plan)
+
+
+def test_voices_take_turns_evenly() -> None:
+    many = IntentSet({}, tuple(Phrase(f"order {i}", (), "1", command=True) for i in range(600)))
+    espeak = [Voice("espeak", f"en+v{i}", f"espeak_v{i}", "synthetic") for i in range(9)]
+    twin = Voice("flite", "kal16", "kal", "recorded", 95)
+    pool = [*espeak, KAL, twin, RMS, Voice("sam", "s", "sam_s", "synthetic")]
+    takes = list(TakePlan(turns=2, held_out=frozenset()).of(many.phrases, pool))
+    assert 1100 < len(takes) <= 1200
+    counts = Counter(take.voice.speaker for take in takes)
+    assert 240 < counts["kal"] < 360 and 240 < counts["rms"] < 360, "speakers, not voices, share"
+    assert all(20 < counts[voice.speaker] < 90 for voice in espeak)
+    rates = {take.rate for take in takes if take.voice == RMS}
+    assert min(rates) < 0.85 and max(rates) > 1.2
+    held = TakePlan(turns=2).of(many.phrases, pool)
+    assert {(take.rate, take.pitch) for take in held if take.voice == RMS} == {(1.0, 1.0)}
+    assert (split_of(RMS), split_of(RMS, frozenset())) == ("test", "train")
 
 
 def test_no_engine_is_a_missing_tool(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,8 +243,8 @@ def test_npm_engines_need_their_package(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_half_of_the_npm_voices_speak_each_wording(tiny: IntentSet) -> None:
     espeak = [Voice("espeak", f"en+v{i}", f"espeak_v{i}", "synthetic") for i in range(9)]
     npm = [Voice("sam", f"s{i}", f"sam_s{i}", "synthetic") for i in range(4)]
-    alone = plan_takes(tiny, [*espeak, KAL], per_phrase=3, seed=1)
-    both = plan_takes(tiny, [*espeak, *npm, KAL], per_phrase=3, seed=1)
+    alone = TakePlan(3, seed=1).of(tiny.phrases, [*espeak, KAL])
+    both = TakePlan(3, seed=1).of(tiny.phrases, [*espeak, *npm, KAL])
     assert [take for take in both if take.voice not in npm] == list(alone)
     takes = [t for t, phrase in both.items() if phrase.text == "lamp on" and t.voice in npm]
     assert len({take.voice for take in takes}) == len(takes) == 2
@@ -325,7 +337,7 @@ def test_own_commands_speak(own_voices: Path) -> None:
 
 def test_own_voices_enter_the_plan(tiny: IntentSet, own_voices: Path) -> None:
     files, pipes = load_voices(own_voices)
-    plan = plan_takes(tiny, [files, pipes], per_phrase=8, seed=0)
+    plan = TakePlan(8, seed=0).of(tiny.phrases, [files, pipes])
     takes = [take for take, phrase in plan.items() if phrase.text == "lamp on"]
     assert [take.voice for take in takes] == [files, files, pipes]
     assert takes[-1] == Take("lamp on", pipes), "a command without a ratio speaks as it comes"
@@ -371,7 +383,7 @@ def test_corpus_round_trip_and_resume(tmp_path: Path, tiny: IntentSet) -> None:
     chosen = few_voices()
     seen: list[tuple[int, int]] = []
     first = synthesize(
-        tiny, tmp_path / "a", chosen, per_phrase=2, jobs=2, progress=lambda *done: seen.append(done)
+        tiny, tmp_path / "a", chosen, TakePlan(2), jobs=2, progress=lambda *done: seen.append(done)
     )
     rows = rows_of(first.labels)
     assert seen[-1] == (len(rows), len(rows)) and not first.failures and first.reused == 0
@@ -386,10 +398,10 @@ def test_corpus_round_trip_and_resume(tmp_path: Path, tiny: IntentSet) -> None:
     broken, kept = (tmp_path / "a" / "audio" / rows[i]["file"] for i in (0, 1))
     sound, stamp = broken.read_bytes(), kept.stat().st_mtime_ns
     broken.write_bytes(b"cut off")
-    again = synthesize(tiny, tmp_path / "a", chosen, per_phrase=2)
+    again = synthesize(tiny, tmp_path / "a", chosen, TakePlan(2))
     assert (again.rendered, again.reused) == (1, len(rows) - 1)
     assert broken.read_bytes() == sound and kept.stat().st_mtime_ns == stamp
-    other = synthesize(tiny, tmp_path / "b", chosen, per_phrase=2)
+    other = synthesize(tiny, tmp_path / "b", chosen, TakePlan(2))
     assert other.labels.read_bytes() == first.labels.read_bytes()
 
 

@@ -2,8 +2,8 @@
 
     phrases x voices -> takes (plan_takes) -> audio/*.flac (resumable) -> labels.csv
 
-The plan depends on the wordings, the installed voices and the seed only. Whole speakers go to one
-split: see ``voices.split_of``.
+The plan (``takes``) depends on the wordings, the installed voices and the seed only. Whole
+speakers go to one split: see ``voices.split_of``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-import random
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -24,18 +23,15 @@ from shiftmcu.errors import CheckFailed, UsageError
 from shiftmcu.files import write_text
 from shiftmcu.train.phrases import IntentSet, Phrase
 from shiftmcu.train.speak import RenderError, Take, render, write_flac
+from shiftmcu.train.takes import TakePlan
 from shiftmcu.train.voices import Voice, installed_voices, split_of
 
-__all__ = ["DEFAULT_PER_PHRASE", "SynthReport", "plan_takes", "synthesize"]
+__all__ = ["SynthReport", "synthesize"]
 
 Progress = Callable[[int, int], None]  # (takes done, takes planned)
 
-DEFAULT_PER_PHRASE = 8
 MAX_FAILED_SHARE = 0.05
 _BATCH_TAKES = 32
-_SYNTHETIC_RATE, _SYNTHETIC_PITCH = (0.78, 1.25), (0.8, 1.3)
-# A recorded voice speaks each wording once in each style: (rate range, pitch range).
-_RECORDED_STYLES = (((0.8, 0.97), (0.85, 1.0)), ((1.03, 1.25), (1.0, 1.25)))
 # Columns that are not slots, in the order of labels.csv; slots stand after ``file``.
 _META_COLUMNS = ("split", "speaker", "voice", "group", "transcript", "command", "seconds")
 
@@ -51,60 +47,6 @@ class SynthReport:
     failures: tuple[str, ...]
     splits: dict[str, int]
     speakers: dict[str, int]
-
-
-def _drawn(
-    rng: random.Random, text: str, voice: Voice, rate: Sequence[float], pitch: Sequence[float]
-) -> Take:
-    if not voice.variable:
-        return Take(text, voice)
-    return Take(text, voice, round(rng.uniform(*rate), 3), round(rng.uniform(*pitch), 3))
-
-
-def _takes_of(
-    phrase: Phrase, voices: Sequence[Voice], per_phrase: int, seed: int
-) -> Iterator[Take]:
-    """``per_phrase`` espeak takes by different speakers, half of the speakers of every other
-    synthetic engine, two styles of every recorded voice, one plain take of every held-out one."""
-    # Seeded per wording, so that adding one leaves the takes of all others alone.
-    rng = random.Random(f"{seed}/{phrase.text}")
-    espeak = [voice for voice in voices if voice.engine == "espeak"]
-    yield from _synthetic_takes(rng, phrase, espeak, per_phrase)
-    others = [v for v in voices if v.kind == "synthetic" and v.engine != "espeak"]
-    for engine in dict.fromkeys(voice.engine for voice in others):
-        pool = [voice for voice in others if voice.engine == engine]
-        half = (len({voice.speaker for voice in pool}) + 1) // 2
-        own_rng = random.Random(f"{seed}/{engine}/{phrase.text}")
-        yield from _synthetic_takes(own_rng, phrase, pool, min(half, per_phrase))
-    for voice in voices:
-        if voice.held_out:
-            yield Take(phrase.text, voice)
-        elif voice.kind == "recorded":
-            for rate, pitch in _RECORDED_STYLES:
-                yield _drawn(rng, phrase.text, voice, rate, pitch)
-
-
-def _synthetic_takes(
-    rng: random.Random, phrase: Phrase, voices: Sequence[Voice], count: int
-) -> Iterator[Take]:
-    speakers: dict[str, list[Voice]] = defaultdict(list)
-    for voice in voices:
-        speakers[voice.speaker].append(voice)
-    order = rng.sample(list(speakers), len(speakers))
-    for index in range(count if order else 0):  # more takes than speakers: round again
-        voice = rng.choice(speakers[order[index % len(order)]])
-        yield _drawn(rng, phrase.text, voice, _SYNTHETIC_RATE, _SYNTHETIC_PITCH)
-
-
-def plan_takes(
-    intents: IntentSet, voices: Sequence[Voice], per_phrase: int, seed: int
-) -> dict[Take, Phrase]:
-    """Every take to render, in the order of labels.csv. ``per_phrase`` counts espeak takes."""
-    return {
-        take: phrase
-        for phrase in intents.phrases
-        for take in _takes_of(phrase, voices, per_phrase, seed)
-    }
 
 
 def _seconds_on_disk(path: Path) -> float | None:
@@ -153,11 +95,13 @@ def _render_all(
     return results
 
 
-def _label_row(intents: IntentSet, phrase: Phrase, take: Take, seconds: float) -> dict[str, str]:
+def _label_row(
+    intents: IntentSet, phrase: Phrase, take: Take, split: str, seconds: float
+) -> dict[str, str]:
     return {
         "file": take.file_name,
         **dict(zip(intents.slots, phrase.values, strict=True)),
-        "split": split_of(take.voice),
+        "split": split,
         "speaker": take.voice.speaker,
         "voice": take.voice.name,
         "group": phrase.group,
@@ -215,8 +159,7 @@ def synthesize(
     intents: IntentSet,
     out_dir: Path,
     voices: Sequence[Voice] | None = None,
-    per_phrase: int = DEFAULT_PER_PHRASE,
-    seed: int = 0,
+    takes: TakePlan | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> SynthReport:
@@ -231,12 +174,13 @@ def synthesize(
         raise UsageError("synth.intents", f"slot names {clash} are taken", "rename those slots")
     audio = out_dir / "audio"
     audio.mkdir(parents=True, exist_ok=True)
-    plan = plan_takes(intents, installed_voices() if voices is None else voices, per_phrase, seed)
+    takes = takes or TakePlan()
+    plan = takes.of(intents.phrases, installed_voices() if voices is None else voices)
     jobs = jobs or os.cpu_count() or 1
     seconds, reused, failures = _render_missing(list(plan), audio, jobs, progress)
     _refuse_many(failures, len(plan))
     rows = [
-        _label_row(intents, phrase, take, seconds[take])
+        _label_row(intents, phrase, take, split_of(take.voice, takes.held_out), seconds[take])
         for take, phrase in plan.items()
         if take in seconds
     ]

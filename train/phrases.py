@@ -1,15 +1,14 @@
 """Wordings to speak: an intents file or a CSV of phrases, read into one frozen ``IntentSet``.
 
-A template holds choices and slots: ``(please|) turn the (lamp|light) on in the {location}``.
-``(a|b)`` is one of its alternatives (an empty one makes the part optional) and ``{slot}`` is the
-spoken form of that slot's value. Every combination becomes one ``Phrase``.
+An entry of the file is one intent, or many: a list of values stands for each of them, ``"*"`` for
+whatever value its template says (see ``templates``; "none" where it says none). Every combination
+becomes one ``Phrase``, or some of them, drawn evenly, where ``sentences`` bounds their number.
 """
 
 from __future__ import annotations
 
 import csv
 import itertools
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,29 +17,16 @@ from typing import Any
 import yaml
 
 from shiftmcu.errors import UsageError
+from shiftmcu.train.templates import Template, parse
+from shiftmcu.train.wordings import Phrase, Source, Vocabulary, draw, every
 
-__all__ = ["FSC_INTENTS", "IntentSet", "Phrase", "expand", "load_intents", "load_phrases"]
+__all__ = ["FSC_INTENTS", "IntentSet", "Phrase", "load_intents", "load_phrases"]
 
 FSC_INTENTS = Path(__file__).parent / "data" / "fsc_intents.yaml"
 TRANSCRIPT_COLUMNS = ("transcription", "transcript", "phrase", "text")
-MAX_WORDINGS_PER_TEMPLATE = 200
-_CHOICE = re.compile(r"\(([^()]*\|[^()]*)\)")
-_SLOT = re.compile(r"\{([^{}]*)\}")
+ANY = "*"
+_KEYS = ("slots", "spoken", "parts", "intents", "reject")
 _ASCII = str.maketrans({"\N{RIGHT SINGLE QUOTATION MARK}": "'"})
-
-
-@dataclass(frozen=True)
-class Phrase:
-    """One wording. ``values`` has one entry per slot; for a reject phrase all are empty.
-
-    ``group`` names the template: wordings of one template share it, so that a split by group
-    tests unseen wordings.
-    """
-
-    text: str
-    values: tuple[str, ...]
-    group: str
-    command: bool
 
 
 @dataclass(frozen=True)
@@ -62,28 +48,6 @@ def _fail(path: Path, message: str, next_step: str = "") -> UsageError:
         f"{path}: {message}",
         next_step or f"mend the file; {FSC_INTENTS} shows the format",
     )
-
-
-def expand(template: str, spoken: Mapping[str, Sequence[str]]) -> list[str]:
-    """All wordings of ``template``; ``spoken`` maps slot name -> spoken forms.
-
-    Raises ``ValueError`` for an unknown slot, a stray bracket or an explosion of wordings.
-    """
-    pieces: list[Sequence[str]] = []
-    for index, part in enumerate(_CHOICE.split(template)):
-        pieces.append(part.split("|") if index % 2 else [part])
-    texts = ["".join(combination) for combination in itertools.product(*pieces)]
-    for slot in dict.fromkeys(_SLOT.findall(template)):
-        if slot not in spoken:
-            raise ValueError(f"{{{slot}}} is not a slot (slots: {', '.join(spoken)})")
-        texts = [t.replace(f"{{{slot}}}", word) for t in texts for word in spoken[slot]]
-    if len(texts) > MAX_WORDINGS_PER_TEMPLATE:
-        raise ValueError(f"{len(texts)} wordings, at most {MAX_WORDINGS_PER_TEMPLATE}")
-    texts = [" ".join(text.split()) for text in texts]
-    for text in texts:
-        if not text or re.search(r"[(){}|]", text):
-            raise ValueError(f"'{text}' is empty or has a stray bracket")
-    return texts
 
 
 def _strings(path: Path, where: str, value: Any) -> tuple[str, ...]:
@@ -110,28 +74,49 @@ def _slot_table(path: Path, document: Mapping[str, Any]) -> dict[str, tuple[str,
 
 def _combinations(
     path: Path, where: str, entry: Mapping[str, Any], slots: Mapping[str, tuple[str, ...]]
-) -> Iterator[tuple[str, ...]]:
-    """Every slot tuple that one intent entry stands for, each value checked."""
+) -> Iterator[dict[str, str]]:
+    """Slot -> value for every intent that one entry stands for, without its free slots."""
     unknown = sorted(set(entry) - set(slots) - {"phrases"})
     if unknown:
         raise _fail(path, f"{where} has unknown keys {unknown}; slots are {list(slots)}")
-    choices = []
+    choices = {}
     for slot, allowed in slots.items():
         if slot not in entry:
             raise _fail(path, f"{where} lacks the slot '{slot}'")
         values = _strings(path, f"{where}.{slot}", entry[slot])
         wrong = [value for value in values if value not in allowed]
+        if values == (ANY,):
+            continue
         if wrong:
             raise _fail(path, f"{where}.{slot}: {wrong} not among {list(allowed)}")
-        choices.append(values)
-    return itertools.product(*choices)
+        choices[slot] = values
+    for values in itertools.product(*choices.values()):
+        yield dict(zip(choices, values, strict=True))
 
 
-def _wordings(path: Path, where: str, template: str, spoken: Mapping[str, Any]) -> list[str]:
+def _parts(path: Path, raw: Any, slots: Mapping[str, Any]) -> dict[str, str]:
+    """Pieces of templates: name -> text, which may hold parts named before it."""
+    parts: dict[str, str] = {}
+    for name, text in _mapping(path, "parts", raw).items():
+        if not isinstance(text, str):
+            raise _fail(path, f"parts.{name} must be text, not {text!r}")
+        parts[name] = _with_parts(text, parts)
+    if clash := sorted(set(parts) & set(slots)):
+        raise _fail(path, f"parts {clash} are slots")
+    return parts
+
+
+def _with_parts(text: str, parts: Mapping[str, str]) -> str:
+    for name, piece in parts.items():
+        text = text.replace(f"{{{name}}}", f"({piece})")
+    return text
+
+
+def _template(path: Path, where: str, text: str, parts: Mapping[str, str]) -> Template:
     try:
-        return expand(template, spoken)
+        return parse(_with_parts(text, parts))
     except ValueError as error:
-        raise _fail(path, f"{where} '{template}': {error}") from None
+        raise _fail(path, f"{where} '{text}': {error}") from None
 
 
 def _read_document(path: Path) -> dict[str, Any]:
@@ -144,46 +129,75 @@ def _read_document(path: Path) -> dict[str, Any]:
     return _mapping(path, "the file", document)
 
 
-def load_intents(path: Path) -> IntentSet:
+def load_intents(path: Path, sentences: int | None = None, seed: int = 0) -> IntentSet:
     """Read an intents file (format: comment at the top of ``data/fsc_intents.yaml``).
 
+    ``sentences`` bounds the commands: that many are drawn with ``seed``; rejects are all kept.
     Raises ``UsageError`` ``synth.intents`` that names the entry at fault.
     """
     document = _read_document(path)
-    unknown = sorted(set(document) - {"slots", "spoken", "intents", "reject"})
+    unknown = sorted(set(document) - set(_KEYS))
     if unknown:
-        raise _fail(path, f"unknown keys {unknown}; known: slots, spoken, intents, reject")
+        raise _fail(path, f"unknown keys {unknown}; known: {', '.join(_KEYS)}")
     slots = _slot_table(path, document)
     aliases = {
         value: _strings(path, f"spoken.{value}", words)
         for value, words in _mapping(path, "spoken", document.get("spoken") or {}).items()
     }
-    entries = document.get("intents")
-    if not isinstance(entries, list) or not entries:
-        raise _fail(path, "intents must be a list with at least one entry")
+    vocabulary = Vocabulary(slots, aliases)
+    parts = _parts(path, document.get("parts") or {}, slots)
+    commands = _commands(path, document.get("intents"), slots, parts)
+    rejects = _rejects(path, document.get("reject") or [], parts)
     phrases: list[Phrase] = []
-    for row, raw in enumerate(entries, start=1):
-        where = f"intent {row}"
-        entry = _mapping(path, where, raw)
-        templates = _strings(path, f"{where}.phrases", entry.get("phrases"))
-        for values in _combinations(path, where, entry, slots):
-            forms = {s: aliases.get(v, (v,)) for s, v in zip(slots, values, strict=True)}
-            for number, template in enumerate(templates, start=1):
-                group = f"{row:02d}-{number:02d}"
-                for text in _wordings(path, where, template, forms):
-                    phrases.append(Phrase(text, values, group, command=True))
-    phrases += _reject_phrases(path, document.get("reject") or [], len(slots))
+    if sentences is None:
+        phrases = _all_phrases(path, commands, vocabulary)
+    else:
+        try:
+            phrases = draw([source for _, source in commands], vocabulary, sentences, seed)
+        except ValueError as error:
+            raise _fail(path, str(error)) from None
+    phrases += _all_phrases(path, rejects, vocabulary)
     return IntentSet(slots, _without_repeats(path, phrases))
 
 
-def _reject_phrases(path: Path, raw: Any, slot_count: int) -> list[Phrase]:
-    templates = _strings(path, "reject", raw) if raw else ()
-    nothing = ("",) * slot_count
-    return [
-        Phrase(text, nothing, f"reject-{number:03d}", command=False)
-        for number, template in enumerate(templates, start=1)
-        for text in _wordings(path, "reject", template, {})
-    ]
+_Located = tuple[str, Source]  # where it stands in the file, for errors
+
+
+def _commands(
+    path: Path, entries: Any, slots: Mapping[str, tuple[str, ...]], parts: Mapping[str, str]
+) -> list[_Located]:
+    if not isinstance(entries, list) or not entries:
+        raise _fail(path, "intents must be a list with at least one entry")
+    located = []
+    for row, raw in enumerate(entries, start=1):
+        where = f"intent {row}"
+        entry = _mapping(path, where, raw)
+        texts = _strings(path, f"{where}.phrases", entry.get("phrases"))
+        templates = [(f"{where} '{text}'", _template(path, where, text, parts)) for text in texts]
+        for fixed in _combinations(path, where, entry, slots):
+            for number, (place, template) in enumerate(templates, start=1):
+                located.append((place, Source(template, f"{row:02d}-{number:02d}", fixed)))
+    return located
+
+
+def _rejects(path: Path, raw: Any, parts: Mapping[str, str]) -> list[_Located]:
+    texts = _strings(path, "reject", raw) if raw else ()
+    located = []
+    for number, text in enumerate(texts, start=1):
+        template = _template(path, "reject", text, parts)
+        source = Source(template, f"reject-{number:03d}", {}, command=False)
+        located.append((f"reject '{text}'", source))
+    return located
+
+
+def _all_phrases(path: Path, located: Sequence[_Located], vocabulary: Vocabulary) -> list[Phrase]:
+    phrases: list[Phrase] = []
+    for place, source in located:
+        try:
+            phrases += every(source, vocabulary)
+        except ValueError as error:
+            raise _fail(path, f"{place}: {error}") from None
+    return phrases
 
 
 def _without_repeats(path: Path, phrases: Sequence[Phrase]) -> tuple[Phrase, ...]:

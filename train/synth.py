@@ -11,11 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from shiftmcu.errors import UsageError
-from shiftmcu.train.corpus import DEFAULT_PER_PHRASE, SynthReport, synthesize
-from shiftmcu.train.phrases import FSC_INTENTS, load_intents, load_phrases
+from shiftmcu.train.corpus import SynthReport, synthesize
+from shiftmcu.train.phrases import FSC_INTENTS, IntentSet, load_intents, load_phrases
+from shiftmcu.train.takes import DEFAULT_PER_PHRASE, TakePlan
 from shiftmcu.train.voice_file import load_voices
 from shiftmcu.train.voices import (
     ENGINES,
+    HELD_OUT_SPEAKERS,
     choose_voices,
     how_to_install,
     installed_voices,
@@ -51,6 +53,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
+        "--sentences", type=int, metavar="N",
+        help="draw N different commands from the templates, every intent and value evenly, "
+        "instead of speaking all of them",
+    )  # fmt: skip
+    parser.add_argument(
+        "--turns", type=int, metavar="N",
+        help="let N voices speak each wording (half of them recorded ones, drawn evenly over "
+        "speakers) instead of all voices",
+    )  # fmt: skip
+    parser.add_argument(
+        "--held-out", type=_comma_list, default=sorted(HELD_OUT_SPEAKERS), metavar="NAME,...",
+        help="speakers whose clips go to the test split alone; '' for none "
+        f"(default: {','.join(sorted(HELD_OUT_SPEAKERS))})",
+    )  # fmt: skip
+    parser.add_argument(
         "--voices", type=_comma_list, metavar="GLOB,...",
         help="only voices that fit, for example 'flite:*,espeak:en-us+f?'",
     )  # fmt: skip
@@ -72,9 +89,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Do what ``add_arguments`` describes; the result is the document that ``--json`` prints."""
     if args.per_phrase < 0 or (args.jobs is not None and args.jobs < 1):
         raise UsageError("synth.count", "--per-phrase is at least 0 and --jobs at least 1")
-    intents = load_intents(args.intents)
-    if args.phrases is not None:
-        intents = load_phrases(args.phrases, intents.slots)
+    if min(n for n in (args.sentences, args.turns, 1) if n is not None) < 1:
+        raise UsageError("synth.count", "--sentences and --turns are at least 1")
+    intents = _wordings(args)
     own = [] if args.voices_file is None else load_voices(args.voices_file)
     voices = installed_voices(args.engines, own)
     absent = missing_engines(args.engines)
@@ -90,13 +107,20 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             intents,
             args.out,
             voices=voices,
-            per_phrase=args.per_phrase,
-            seed=args.seed,
+            takes=TakePlan(args.per_phrase, args.turns, args.seed, frozenset(args.held_out)),
             jobs=args.jobs,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     _print_summary(report)
     return _document(report, absent)
+
+
+def _wordings(args: argparse.Namespace) -> IntentSet:
+    if args.phrases is None:
+        return load_intents(args.intents, args.sentences, args.seed)
+    if args.sentences is not None:
+        raise UsageError("synth.count", "--sentences draws from templates, --phrases has none")
+    return load_phrases(args.phrases, load_intents(args.intents, 1).slots)
 
 
 def _print_summary(report: SynthReport) -> None:

@@ -41,7 +41,7 @@ ENGINES = {  # engine -> the program that runs it
 }
 NPM_PACKAGES = {"gnuspeech": "@echogarden/gnuspeech-wasm", "sam": "sam-js"}
 _DEBIAN_PACKAGES = {"festival": "festival festvox-kallpc16k", "node": "nodejs npm"}
-HELD_OUT_SPEAKERS = frozenset({"rms", "slt", "ked"})  # kept for tests, never trained on
+HELD_OUT_SPEAKERS = frozenset({"rms", "slt", "ked"})  # kept for tests by default
 VALID_SHARE = 0.08  # of the synthetic speakers, npm engines apart: they have too few to spare
 _LISTING_TIMEOUT_S = 30
 
@@ -94,16 +94,12 @@ class Voice:
         ratios = ("{speed}", "{stretch}", "{pitch}")
         return not self.command or any(r in part for part in self.command for r in ratios)
 
-    @property
-    def held_out(self) -> bool:
-        return self.speaker in HELD_OUT_SPEAKERS
 
-
-def split_of(voice: Voice) -> str:
-    """``test`` for held-out people, ``valid`` for a fixed share of the synthetic speakers, else
+def split_of(voice: Voice, held_out: frozenset[str] = HELD_OUT_SPEAKERS) -> str:
+    """``test`` for ``held_out`` speakers, ``valid`` for a fixed share of the synthetic ones, else
     ``train``. It depends on engine and speaker only: nobody changes sides between runs.
     """
-    if voice.held_out:
+    if voice.speaker in held_out:
         return "test"
     draw = int.from_bytes(hashlib.sha256(voice.speaker.encode()).digest()[:4], "big") / 2**32
     may_validate = voice.kind == "synthetic" and voice.engine not in NPM_PACKAGES
