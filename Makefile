@@ -1,7 +1,7 @@
 # The doors of the project. `make demo` and `make test` do their own set-up.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench fuzz models clean
+.PHONY: help setup demo test lint bench soak fuzz models clean
 
 help:
 	@echo "make demo    first intents on an emulated STM32, with all set-up (no TensorFlow)"
@@ -9,6 +9,7 @@ help:
 	@echo "make setup   .venv with everything (training, tests, lint)"
 	@echo "make lint    ruff, mypy, cppcheck"
 	@echo "make bench   instruction counts and sizes of the runtime"
+	@echo "make soak    an hour of audio through the emulated board, every logit compared (long)"
 	@echo "make fuzz    one million mutated models through the loader (long)"
 	@echo "make models  train the shipped models again (long; needs ../shared)"
 
@@ -29,6 +30,9 @@ lint: setup
 
 bench: setup
 	@.venv/bin/python tools/bench.py
+
+soak: setup
+	.venv/bin/python tools/soak.py
 
 fuzz: setup
 	.venv/bin/python tests/c/fuzz.py --runs 1000000

@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,6 +35,8 @@ from shiftmcu.host.session import Session
 
 Emit = Callable[[QuantGraph], Mapping[str, str]]
 _REPEATS = 5
+_BACKLOG_BYTES = 16_000
+"""Half a second of audio is queued ahead of the line."""
 
 
 class Device:
@@ -74,7 +76,7 @@ class Device:
         """
         collector = ClipCollector(self._slots(), want)
         for _ in range(_REPEATS):
-            for event in self._play(pcm, want=want, exact=exact):
+            for event in self.stream([pcm], want=want, exact=exact):
                 intent = collector.take(event)
                 if intent is not None and on_intent is not None:
                     on_intent(intent)
@@ -87,6 +89,18 @@ class Device:
             f"Results were lost on the line in each of {_REPEATS} plays of a clip.",
             "use a shorter cable or a lower baud rate",
         )
+
+    def stream(
+        self, blocks: Iterable[NDArray[np.int16]], *, want: int, exact: bool = True
+    ) -> Iterator[SessionEvent]:
+        """Play audio of any length as one stream and yield what the board says, ``Done`` last.
+
+        ``blocks``: int16 (samples,) each, 16 kHz; taken one by one as the board accepts them.
+        Raises ``LinkError`` ``link.*``, ``port.*``.
+        """
+        supply = iter(blocks)
+        self._session.start(next(self._stream_ids) & 0xFFFFFFFF, exact=exact, want=want)
+        yield from self._until(p.Done, lambda: self._feed(supply))
 
     def selftest(self) -> p.SelftestAck:
         """Let the board run the vectors that its model carries.
@@ -139,15 +153,24 @@ class Device:
                 raise error
         return event.info
 
-    def _play(self, pcm: NDArray[np.int16], *, want: int, exact: bool) -> Iterator[SessionEvent]:
-        self._session.start(next(self._stream_ids) & 0xFFFFFFFF, exact=exact, want=want)
-        self._session.write(np.ascontiguousarray(pcm, dtype="<i2").tobytes())
-        self._session.finish()
-        yield from self._until(p.Done)
+    def _feed(self, blocks: Iterator[NDArray[np.int16]]) -> None:
+        """Queue audio as far as it will be sent soon; after the last block the stream ends."""
+        while self._session.backlog_bytes < _BACKLOG_BYTES:
+            block = next(blocks, None)
+            if block is None:
+                self._session.finish()
+                return
+            self._session.write(np.ascontiguousarray(block, dtype="<i2").tobytes())
 
-    def _until(self, last: type) -> Iterator[SessionEvent]:
-        """Run the session until an event of type ``last``; that one is yielded too."""
+    def _until(
+        self, last: type, prepare: Callable[[], None] = lambda: None
+    ) -> Iterator[SessionEvent]:
+        """Run the session until an event of type ``last``; that one is yielded too.
+
+        ``prepare`` is called before every step.
+        """
         while True:
+            prepare()
             for event in self._step():
                 if isinstance(event, Failed):
                     raise event.error

@@ -85,6 +85,11 @@ class Session:
         self._streaming_sender().finished = True
         self._pump()
 
+    @property
+    def backlog_bytes(self) -> int:
+        """Sample data of the running stream that was written and not yet sent."""
+        return self._sender.unsent_bytes if self._sender is not None else 0
+
     def take_outgoing(self) -> bytes:
         """Bytes for the wire, in order; each byte is given out once."""
         data = bytes(self._out)
