@@ -74,7 +74,7 @@ def test_speakers_stay_on_one_side(tmp_path: Path) -> None:
         sides.setdefault(clip.speaker, set()).add(clip.split)
     assert all(len(side) == 1 for side in sides.values())
     assert {c.split for c in data.clips} == set(datasets.SPLITS)
-    assert "by speaker" in data.notes[0]
+    assert "by speaker" in data.division[0]
 
 
 def test_groups_file_decides_the_split(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_folds_test_every_clip_once_and_divide_no_group(tmp_path: Path) -> None:
         assert len(data.clips) == 110
         tested += [clip.file for clip in data.split("test")]
         validated += [clip.file for clip in data.split("valid")]
-        assert f"fold {fold} of 5 by group" in data.notes[0]
+        assert f"fold {fold} of 5 by group" in data.division[0]
     assert len(tested) == len(set(tested)) == len(validated) == len(set(validated)) == 110
 
 

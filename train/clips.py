@@ -18,6 +18,7 @@ __all__ = [
     "data_hash",
     "named",
     "read_table",
+    "refuse_unreadable",
     "with_files",
     "with_folds",
     "with_groups",
@@ -28,6 +29,7 @@ __all__ = [
 NONE = "none"
 SPLITS = ("train", "valid", "test")
 MAX_MISSING_SHARE = 0.05
+MAX_UNREADABLE_SHARE = 0.05
 _NAMED = 5  # so many files are named, the others counted
 
 
@@ -133,6 +135,16 @@ def with_files(clips: Sequence[Clip]) -> tuple[tuple[Clip, ...], tuple[str, ...]
         )
     there = tuple(clip for clip in clips if clip.file not in set(gone)) if gone else tuple(clips)
     return there, (f"{len(gone)} missing files left out: {named(gone)}",) if gone else ()
+
+
+def refuse_unreadable(bad: int, total: int) -> None:
+    """Raises ``data.corrupt`` when more than 5 % (and one) of the files cannot be read."""
+    if bad == total or bad > max(1, MAX_UNREADABLE_SHARE * total):
+        raise UsageError(
+            "data.corrupt",
+            f"{bad} of {total} audio files cannot be read; more than 5 % is no accident.",
+            "check the audio folder (option audio=DIR) and the files named above",
+        )
 
 
 def with_splits(clips: Sequence[Clip]) -> tuple[tuple[Clip, ...], tuple[str, ...]]:

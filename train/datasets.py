@@ -8,8 +8,8 @@ speaker is on two sides; with ``fold=K/N`` from folds of whole groups.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shiftmcu.errors import UsageError
@@ -20,6 +20,7 @@ from shiftmcu.train.clips import (
     data_hash,
     named,
     read_table,
+    refuse_unreadable,
     with_files,
     with_folds,
     with_groups,
@@ -40,6 +41,7 @@ __all__ = [
     "load_clips",
     "named",
     "parse_spec",
+    "refuse_unreadable",
     "refuse_untrained",
     "slot_labels",
     "untrained",
@@ -60,12 +62,14 @@ _FSC_SLOTS = ("action", "object", "location")
 
 @dataclass(frozen=True)
 class Dataset:
-    """Clips of one specification; ``notes`` are for the reader (how splits were made)."""
+    """Clips of one specification; for the reader: ``notes`` say what was left out, ``division`` how
+    the clips were divided where the table does not say it."""
 
     spec: Spec
     slots: tuple[str, ...]
     clips: tuple[Clip, ...]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    division: tuple[str, ...] = ()
 
     def split(self, name: str) -> list[Clip]:
         return [clip for clip in self.clips if clip.split == name]
@@ -85,7 +89,7 @@ def load(text: str, slots: Sequence[str] = ()) -> Dataset:
     clips, repeats = without_repeats(dataset.clips)
     if spec.groups is not None:
         clips = with_groups(clips, spec.groups)
-    clips, divided = with_splits(clips) if spec.fold is None else with_folds(clips, *spec.fold)
+    clips, division = with_splits(clips) if spec.fold is None else with_folds(clips, *spec.fold)
     if spec.split:
         clips = tuple(clip for clip in clips if clip.split == spec.split)
     if not clips:
@@ -93,12 +97,23 @@ def load(text: str, slots: Sequence[str] = ()) -> Dataset:
         raise UsageError("data.empty", f"{text!r} has no clips{where}.", "check path and split")
     clips, missing = with_files(clips)
     weighted = tuple(replace(clip, weight=spec.weight) for clip in clips)
-    return replace(dataset, clips=weighted, notes=dataset.notes + repeats + divided + missing)
+    return replace(dataset, clips=weighted, notes=repeats + missing, division=division)
 
 
-def load_clips(text: str, slots: Sequence[str] = (), limit: int | None = None) -> list[Clip]:
-    """The clips of a specification; with ``limit``, that many spread evenly over the list."""
-    clips = list(load(text, slots).clips)
+def load_clips(
+    text: str,
+    slots: Sequence[str] = (),
+    limit: int | None = None,
+    note: Callable[[str], None] = lambda _text: None,
+) -> list[Clip]:
+    """The clips of a specification; with ``limit``, that many spread evenly over the list.
+
+    ``note`` takes what a reader should know: how splits were made, what was left out.
+    """
+    data = load(text, slots)
+    for line in (*data.notes, *(data.division if data.spec.split else ())):
+        note(f"{text}: {line}")
+    clips = list(data.clips)
     if limit is None or limit >= len(clips):
         return clips
     if limit < 1:

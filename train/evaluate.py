@@ -1,5 +1,7 @@
 """Judging the integer network, as a board runs it, on labelled clips. No Keras here.
 
+    judge(data, clips, Condition(noise, snr_db=6.0)) -> outcomes
+
 Every clip goes through the compiled C runtime (frontend, network, decisions). The verdict is that
 of the final decision, unsmoothed (docs/numerics.md, "End of a stream"); the events are those of
 the streaming rule.
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +28,17 @@ from shiftmcu.decisions import candidate
 from shiftmcu.errors import UsageError
 from shiftmcu.native import Model
 from shiftmcu.po2 import channel_bytes
-from shiftmcu.train.datasets import Clip
+from shiftmcu.train.datasets import (
+    NONE,
+    Clip,
+    refuse_unreadable,
+    refuse_untrained,
+    untrained,
+)
 from shiftmcu.train.examples import Task
-from shiftmcu.train.metrics import Outcome
+from shiftmcu.train.metrics import UNTRAINED, Outcome
 
-__all__ = ["judge", "mix_at_snr", "task_of", "weights_bytes"]
+__all__ = ["CLEAN", "Condition", "at_level", "judge", "mix_at_snr", "task_of", "weights_bytes"]
 
 Pcm = NDArray[np.int16]
 
@@ -63,44 +72,76 @@ def mix_at_snr(pcm: Pcm, noise: Pcm, snr_db: float, seed: int) -> Pcm:
     return np.asarray(np.rint(mixed), np.int16)
 
 
+def at_level(pcm: Pcm, peak_dbfs: float) -> Pcm:
+    """The clip scaled so that its largest sample stands at ``peak_dbfs``; silence stays."""
+    peak = float(np.abs(pcm.astype(np.float64)).max(initial=0.0))
+    if peak <= 0.0:
+        return pcm
+    scaled = pcm * (32768.0 * 10.0 ** (peak_dbfs / 20.0) / peak)
+    return np.asarray(np.clip(np.rint(scaled), -32768, 32767), np.int16)
+
+
 @dataclass(frozen=True)
-class _Job:
-    index: int
-    clip: Clip
-    truth: tuple[int, ...]
-    snr_db: float | None
+class Condition:
+    """How the clips are changed: noise from ``noise`` at an SNR, or a peak level, or nothing."""
+
+    noise: Path | None = None
+    snr_db: float | None = None
+    peak_dbfs: float | None = None
+
+    def __str__(self) -> str:
+        if self.snr_db is not None:
+            return f"{self.snr_db:g} dB SNR"
+        return "clean" if self.peak_dbfs is None else f"{self.peak_dbfs:g} dBFS"
+
+
+CLEAN = Condition()
 
 
 @dataclass(frozen=True)
 class _Worker:
     model: Model
     task: Task
+    condition: Condition
     noise: Pcm | None
+
+    def changed(self, pcm: Pcm, clip: Clip) -> Pcm:
+        condition = self.condition
+        if self.noise is not None and condition.snr_db is not None:
+            # The same place in the noise at every SNR, in every list that holds the clip.
+            pcm = mix_at_snr(pcm, self.noise, condition.snr_db, crc32(clip.file.encode()))
+        return pcm if condition.peak_dbfs is None else at_level(pcm, condition.peak_dbfs)
 
 
 _worker: _Worker | None = None
 
 
-def _start_worker(data: bytes, noise: str) -> None:
+def _start_worker(data: bytes, condition: Condition, noise: Pcm | None) -> None:
     global _worker
-    pcm = read_audio(noise)[0] if noise else None
-    _worker = _Worker(Model(data), task_of(blob.read(data)), pcm)
+    _worker = _Worker(Model(data), task_of(blob.read(data)), condition, noise)
 
 
-def _judge_one(job: _Job) -> tuple[Outcome | None, str]:
+def _judge_one(clip: Clip) -> tuple[Outcome | None, str]:
     if _worker is None:
         raise RuntimeError("_judge_one called before _start_worker")
     try:
-        pcm, note = read_audio(job.clip.path)
+        pcm, note = read_audio(clip.path)
     except UsageError as error:
         return None, f"skipped: {error.message}"
-    if job.snr_db is not None and _worker.noise is not None:
-        pcm = mix_at_snr(pcm, _worker.noise, job.snr_db, job.index)
-    result = _worker.model.run_clip(pcm)
+    result = _worker.model.run_clip(_worker.changed(pcm, clip))
     forced, command = _final_verdict(np.asarray(result.logits), _worker.task)
     events = tuple(tuple(int(c) for c in event.classes) for event in result.events)
-    outcome = Outcome(job.clip.file, job.truth, forced, command, events, pcm.size / 16000.0)
-    return outcome, note or ""
+    truth = _truth(clip, _worker.task)
+    return Outcome(clip, truth, forced, command, events, pcm.size / 16000.0), note or ""
+
+
+def _truth(clip: Clip, task: Task) -> tuple[int, ...]:
+    if not clip.command:
+        return (-1,) * len(task.slots)
+    return tuple(
+        labels.index(value) if (value := clip.slots.get(slot, NONE)) in labels else UNTRAINED
+        for slot, labels in task.slots.items()
+    )
 
 
 def _final_verdict(logits: NDArray[np.int32], task: Task) -> tuple[tuple[int, ...], bool]:
@@ -116,44 +157,44 @@ def _final_verdict(logits: NDArray[np.int32], task: Task) -> tuple[tuple[int, ..
 def judge(
     data: bytes,
     clips: Sequence[Clip],
+    condition: Condition = CLEAN,
     *,
-    noise: Path | None = None,
-    snr_db: float | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> list[Outcome]:
-    """Outcomes of all readable clips, in order.
+    """Outcomes of all readable clips, in order; what cannot be read is named to ``warn``.
 
-    ``data`` is the content of a ``.shift`` file. Raises ``data.label`` for a label the model does
-    not know, ``data.empty``, ``data.corrupt`` (nothing readable) and ``model.*``.
+    ``data`` is the content of a ``.shift`` file. A label that the model does not have counts as
+    wrong. Raises ``data.label`` when there are many of them, ``data.corrupt`` when more than 5 %
+    of the clips cannot be read, and ``model.*``.
     """
-    task = task_of(blob.read(data))
-    jobs = [_Job(i, clip, task.classes(clip), snr_db) for i, clip in enumerate(clips)]
+    strange = untrained(clips, task_of(blob.read(data)).slots)
+    refuse_untrained(strange, sum(clip.command for clip in clips))
     outcomes = []
-    for done, (outcome, note) in enumerate(_run_jobs(data, jobs, str(noise or ""), workers), 1):
+    for done, (outcome, note) in enumerate(_run_jobs(data, clips, condition, workers), 1):
         if outcome is not None:
             outcomes.append(outcome)
         if note and warn is not None:
             warn(note)
         if progress is not None:
-            progress(done, len(jobs))
-    if not outcomes:
-        raise UsageError("data.corrupt", "none of the clips can be read.", "check the audio folder")
+            progress(done, len(clips))
+    refuse_unreadable(len(clips) - len(outcomes), len(clips))
     return outcomes
 
 
 def _run_jobs(
-    data: bytes, jobs: Sequence[_Job], noise: str, workers: int | None
+    data: bytes, clips: Sequence[Clip], condition: Condition, workers: int | None
 ) -> Iterator[tuple[Outcome | None, str]]:
     count = workers if workers is not None else (os.cpu_count() or 1)
-    if count <= 1 or len(jobs) < 200:
-        _start_worker(data, noise)
-        yield from map(_judge_one, jobs)
+    noise = None if condition.noise is None else read_audio(condition.noise)[0]
+    if count <= 1 or len(clips) < 200:
+        _start_worker(data, condition, noise)
+        yield from map(_judge_one, clips)
         return
     context = get_context("spawn")
-    with ProcessPoolExecutor(count, context, _start_worker, (data, noise)) as pool:
-        yield from pool.map(_judge_one, jobs, chunksize=16)
+    with ProcessPoolExecutor(count, context, _start_worker, (data, condition, noise)) as pool:
+        yield from pool.map(_judge_one, clips, chunksize=16)
 
 
 def as_document(graph: QuantGraph, data: bytes, scores: dict[str, Any]) -> dict[str, Any]:

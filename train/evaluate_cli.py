@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from shiftmcu import blob
-from shiftmcu.errors import ToolMissing
-from shiftmcu.files import write_text
-from shiftmcu.train import datasets, evaluate
+from shiftmcu.errors import ToolMissing, UsageError
+from shiftmcu.files import write_bytes
+from shiftmcu.train import datasets, evaluate, metrics
 from shiftmcu.train.datasets import Clip
-from shiftmcu.train.metrics import Outcome, accepted, paired_difference, per_intent, summary
+from shiftmcu.train.evaluate import CLEAN, Condition
+from shiftmcu.train.evaluate_report import Judged, as_csv, as_text, write_folder
+from shiftmcu.train.examples import Task
+from shiftmcu.train.metrics import Outcome, paired_difference
+from shiftmcu.train.specs import KINDS
+from shiftmcu.train.unseen import unseen_wordings
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "decibels", "labelled", "run"]
 
 _DEFAULT_SNR = "6,9,12,15,18,21,24"
 
@@ -25,78 +29,180 @@ _DEFAULT_SNR = "6,9,12,15,18,21,24"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``shiftmcu evaluate``."""
     parser.add_argument("model", type=Path, metavar="MODEL.shift")
-    parser.add_argument("--data", required=True, metavar="SPEC", help="csv:, folder: or fsc: PATH")
+    parser.add_argument(
+        "--data",
+        action="append",
+        required=True,
+        metavar="[NAME=]SPEC",
+        help="csv:, folder: or fsc: PATH; several with a NAME each are scored apart",
+    )
     parser.add_argument(
         "--reject", action="append", default=[], metavar="SPEC", help="speech that is no command"
     )
     parser.add_argument("--limit", type=int, help="at most so many clips, evenly spread")
     parser.add_argument("--noise", type=Path, metavar="FILE", help="noise for the SNR sweep")
-    parser.add_argument("--snr", type=_decibels, metavar="DB,DB", help=f"({_DEFAULT_SNR})")
+    parser.add_argument("--snr", type=decibels, metavar="DB,DB", help=f"({_DEFAULT_SNR})")
+    parser.add_argument(
+        "--level", type=decibels, metavar="DB,DB", help="peak levels in dBFS: --level=-30,-12,-3"
+    )
+    parser.add_argument(
+        "--unseen-wordings",
+        type=Path,
+        metavar="INTENTS.yaml",
+        help="only clips whose transcript is none of its phrases",
+    )
+    parser.add_argument(
+        "--by",
+        action="append",
+        default=[],
+        choices=("voice", "speaker", "group"),
+        help="a table of them",
+    )
+    parser.add_argument(
+        "--cluster",
+        choices=("clip", "speaker", "group"),
+        help="what the 95 %% intervals resample (default: speaker, else group, else clip)",
+    )
     parser.add_argument("--against", type=Path, metavar="MODEL.keras", help="its float network")
     parser.add_argument("--intents", type=Path, metavar="FILE.csv", help="write a row per intent")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="JSON, tables and pictures")
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
 
 
-def _decibels(text: str) -> list[float]:
+def decibels(text: str) -> list[float]:
+    """``6,9,12`` as numbers."""
     return [float(part) for part in text.split(",")]
 
 
+def labelled(texts: Sequence[str]) -> dict[str, str]:
+    """``NAME=SPEC`` arguments by name; a single one needs no name. Raises ``evaluate.names``."""
+    found: dict[str, str] = {}
+    for text in texts:
+        match = re.match(rf"([^:=?]+)=(?=(?:{'|'.join(KINDS)}):)", text)
+        name = match[1] if match else ""
+        if name in found or (not name and len(texts) > 1):
+            raise UsageError(
+                "evaluate.names",
+                "several --data need a name each, and different ones.",
+                "--data 'synthetic voices=csv:a.csv' --data 'real people=csv:b.csv'",
+            )
+        found[name] = text[match.end() :] if match else text
+    return found
+
+
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Evaluate; returns the JSON document."""
+    """Evaluate; returns the JSON document: of a single data set, or of each one by its name."""
     graph = blob.load_model(args.model)
     data = args.model.read_bytes()
     task = evaluate.task_of(graph)
-    clips = datasets.load_clips(args.data, tuple(task.slots), args.limit)
-    for text in args.reject:
-        clips += datasets.as_rejects(datasets.load_clips(text))
-    outcomes = _judge(data, clips, args, None)
-    document = evaluate.as_document(graph, data, summary(outcomes, task)) | {"data": args.data}
-    if args.noise is not None:
-        document["by_snr"] = _sweep(data, clips, args, task)
-    if args.against is not None:
-        document["against"] = _against(args, graph, clips, outcomes)
+    sets = [_evaluate(name, text, graph, data, args) for name, text in labelled(args.data).items()]
+    if len(sets) == 1:
+        scores = sets[0].scores | ({"name": sets[0].label} if sets[0].label else {})
+    else:
+        scores = {"sets": {judged.label: judged.scores for judged in sets}}
+    document = evaluate.as_document(graph, data, scores)
     if args.intents is not None:
-        _write_intents(args.intents, per_intent(outcomes, task))
+        named = [{"set": j.label} if j.label else {} for j in sets]
+        rows = [name | dict(r) for name, j in zip(named, sets, strict=True) for r in j.intents]
+        write_bytes(args.intents, as_csv(rows))
+        print(f"wrote     {args.intents}", file=sys.stderr)
+    if args.out is not None:
+        write_folder(args.out, document, sets, task)
+        print(f"wrote     {args.out}", file=sys.stderr)
     if not args.json:
-        print(_as_text(document))
+        print(as_text(document, sets))
     return document
 
 
+def _evaluate(
+    name: str, text: str, graph: blob.QuantGraph, data: bytes, args: argparse.Namespace
+) -> Judged:
+    task = evaluate.task_of(graph)
+    clips, extra = _clips(text, task, args)
+    outcomes = _judge(data, clips, args, CLEAN)
+    key = args.cluster or metrics.cluster_key([clip for clip in clips if clip.command])
+    scores = metrics.summary(outcomes, task, key) | {"data": text, **extra}
+    scores["skipped"] = len(clips) - len(outcomes)
+    scores |= _sweeps(data, clips, args, task)
+    tables = {by: metrics.grouped(outcomes, task, by) for by in args.by}
+    if tables:
+        scores["by"] = tables
+    if args.against is not None:
+        scores["against"] = _against(args, graph, outcomes)
+    return Judged(name, scores, outcomes, metrics.per_intent(outcomes, task, key), tables)
+
+
+def _clips(text: str, task: Task, args: argparse.Namespace) -> tuple[list[Clip], dict[str, Any]]:
+    """The clips of one set with the rejects, and what the document says about the choice."""
+    clips = datasets.load_clips(text, tuple(task.slots), args.limit, _say)
+    extra = {}
+    if args.unseen_wordings is not None:
+        unseen = unseen_wordings(clips, args.unseen_wordings)
+        clips, extra = unseen.clips, {"unseen_wordings": unseen.as_document()}
+    for reject in args.reject:
+        clips += datasets.as_rejects(datasets.load_clips(reject, note=_say))
+    return clips, extra
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
 def _judge(
-    data: bytes, clips: Sequence[Clip], args: argparse.Namespace, snr_db: float | None
+    data: bytes, clips: Sequence[Clip], args: argparse.Namespace, condition: Condition
 ) -> list[Outcome]:
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True, soft_wrap=True)
+
+    def warn(text: str) -> None:
+        if condition == CLEAN:
+            console.print(text, markup=False)
+
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        name = "clean" if snr_db is None else f"{snr_db:g} dB"
-        bar = bars.add_task(name, total=len(clips))
+        bar = bars.add_task(str(condition), total=len(clips))
         return evaluate.judge(
             data,
             clips,
-            noise=args.noise,
-            snr_db=snr_db,
+            condition,
             workers=args.workers,
             progress=lambda done, _total: bars.update(bar, completed=done),
-            warn=lambda text: console.print(text, markup=False) if snr_db is None else None,
+            warn=warn,
         )
 
 
-def _sweep(
-    data: bytes, clips: Sequence[Clip], args: argparse.Namespace, task: Any
-) -> dict[str, float]:
-    """Acceptance at each SNR."""
-    rows = {}
-    for snr_db in args.snr or _decibels(_DEFAULT_SNR):
-        outcomes = [o for o in _judge(data, clips, args, snr_db) if o.is_command]
-        share = sum(accepted(o, task) for o in outcomes) / max(1, len(outcomes))
-        rows[f"{snr_db:g}"] = round(share, 4)
-    return rows
+def _sweeps(
+    data: bytes, clips: Sequence[Clip], args: argparse.Namespace, task: Task
+) -> dict[str, Any]:
+    """Acceptance at each SNR and at each level."""
+    commands = [clip for clip in clips if clip.command]
+
+    def sweep(conditions: dict[float, Condition]) -> dict[str, float]:
+        rows = {}
+        for value, condition in conditions.items():
+            outcomes = _judge(data, commands, args, condition)
+            share = sum(metrics.accepted(o, task) for o in outcomes) / len(outcomes)
+            rows[f"{value:g}"] = round(share, 4)
+        return rows
+
+    found: dict[str, Any] = {}
+    if args.snr is not None and args.noise is None:
+        raise UsageError("evaluate.noise", "--snr needs a noise.", "--noise FILE")
+    if args.noise is not None:
+        snrs = args.snr or decibels(_DEFAULT_SNR)
+        found["by_snr"] = sweep({snr: Condition(args.noise, snr_db=snr) for snr in snrs})
+        found["snr_mean"] = round(sum(found["by_snr"].values()) / len(found["by_snr"]), 4)
+    if args.level is not None:
+        found["by_level"] = sweep({peak: Condition(peak_dbfs=peak) for peak in args.level})
+        found["level_spread"] = round(
+            max(found["by_level"].values()) - min(found["by_level"].values()), 4
+        )
+    return found
 
 
 def _against(
-    args: argparse.Namespace, graph: Any, clips: Sequence[Clip], outcomes: Sequence[Outcome]
+    args: argparse.Namespace, graph: blob.QuantGraph, outcomes: Sequence[Outcome]
 ) -> dict[str, Any]:
     """The float network on the same features, and the paired difference integer - float."""
     try:
@@ -105,56 +211,7 @@ def _against(
         raise ToolMissing(
             "tool.keras", f"--against needs Keras ({error}).", "pip install 'shiftmcu[train]'"
         ) from error
-    by_file = {o.file: o for o in outcomes if o.is_command}
-    commands = [clip for clip in clips if clip.command and clip.file in by_file]
-    right = float_right(args.against, graph, commands)
-    integer = [by_file[clip.file].right for clip in commands]
-    difference = paired_difference(integer, right)
+    known = [o for o in outcomes if o.is_command and metrics.UNTRAINED not in o.truth]
+    right = float_right(args.against, graph, [outcome.clip for outcome in known])
+    difference = paired_difference([outcome.right for outcome in known], right)
     return {"float_accuracy": round(sum(right) / len(right), 4), "difference": difference}
-
-
-def _write_intents(path: Path, rows: Sequence[Any]) -> None:
-    table = io.StringIO()
-    writer = csv.DictWriter(table, list(rows[0]) if rows else ["n"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, table.getvalue())
-    print(f"wrote     {path}", file=sys.stderr)
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.2f} %"
-
-
-def _as_text(document: dict[str, Any]) -> str:
-    """The document for a reader."""
-    low, high = document["ci95"] or (None, None)
-    events, rejects = document["events"], document["rejects"]
-    lines = [
-        f"model     {document['model']}  {document['weights_bytes']} B weights, "
-        f"{document['model_bytes']} B file",
-        f"accuracy  {_percent(document['accuracy'])} of {document['n']} commands "
-        f"(95 %: {_percent(low)} .. {_percent(high)})",
-        f"accepted  {_percent(document['acceptance'])}, strictly "
-        f"{_percent(document['acceptance_strict'])}, with the command head "
-        f"{_percent(document['accuracy_with_reject'])}",
-    ]
-    lines += [f"slot      {slot}: {_percent(s)}" for slot, s in document["slots"].items()]
-    lines.append(
-        f"events    right {_percent(events['right'])}, wrong {_percent(events['wrong'])}, "
-        f"missed {_percent(events['missed'])}"
-    )
-    if rejects["n"]:
-        lines.append(
-            f"rejects   {_percent(rejects['refused'])} of {rejects['n']} refused; "
-            f"{events['false_accepts']} events in {events['reject_hours']} h"
-        )
-    lines += [f"snr       {db} dB: {_percent(s)}" for db, s in document.get("by_snr", {}).items()]
-    if "against" in document:
-        twin = document["against"]
-        lines.append(
-            f"float     {_percent(twin['float_accuracy'])}; integer - float "
-            f"{100 * twin['difference']['mean']:+.2f} points, standard error "
-            f"{100 * twin['difference']['standard_error']:.2f}"
-        )
-    return "\n".join(lines)

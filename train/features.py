@@ -25,6 +25,7 @@ from shiftmcu.files import cache_folder, whole_file
 from shiftmcu.frontend import FRONTEND_ID, samples_for
 from shiftmcu.native import frontend_features
 from shiftmcu.train.augment import Recipe, coloured_noise, to_peak, truncate, variant
+from shiftmcu.train.clips import refuse_unreadable
 
 __all__ = ["KINDS", "FeatureSet", "Framing", "Source", "featurize", "render"]
 
@@ -33,7 +34,6 @@ Rows = NDArray[np.uint8]
 # clean: the clip as it is; command and reject: augmented; truncated: its first part, augmented;
 # noise and silence: made up, no file.
 KINDS = ("clean", "command", "reject", "truncated", "noise", "silence")
-MAX_BAD_SHARE = 0.05
 _CACHE_VERSION = 1
 
 
@@ -127,21 +127,12 @@ def render(
             warn(note)
         if progress is not None:
             progress(done + 1, len(sources))
-    _refuse_many_bad(bad, len(sources))
+    refuse_unreadable(bad, len(sources))
     starts = np.cumsum([0, *(r.shape[0] for r in rows)], dtype=np.int64)
     result = FeatureSet(np.concatenate(rows), starts, np.array(owner, np.int32))
     if cached is not None:
         _save(cached, result)
     return result
-
-
-def _refuse_many_bad(bad: int, total: int) -> None:
-    if bad == total or bad > max(1, MAX_BAD_SHARE * total):
-        raise UsageError(
-            "data.corrupt",
-            f"{bad} of {total} audio files cannot be read; more than 5 % is no accident.",
-            "check the audio folder (option audio=DIR) and the files named above",
-        )
 
 
 _Job = tuple[int, Source]

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from shiftmcu.train.datasets import NONE
+from shiftmcu.train.datasets import NONE, Clip
 from shiftmcu.train.examples import Task
 
-__all__ = ["Outcome", "accepted", "bootstrap_interval", "paired_difference", "summary"]
+__all__ = [
+    "UNTRAINED",
+    "Outcome",
+    "accepted",
+    "bootstrap_interval",
+    "cluster_key",
+    "grouped",
+    "paired_difference",
+    "per_intent",
+    "summary",
+]
 
 BOOTSTRAP_ROUNDS = 2000
+UNTRAINED = -3  # truth of a label that the model does not have: never what it says
+CLUSTERS = ("speaker", "group")
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What the network said to one clip.
 
-    ``truth`` and ``forced`` are class indices per slot (truth -1 for a reject); ``command`` is
-    the command head's verdict at the final decision; ``events`` the tuples of the streaming rule.
+    ``truth`` and ``forced`` are class indices per slot (truth -1 for a reject, UNTRAINED for a
+    label that the model does not have); ``command`` is the command head's verdict at the final
+    decision; ``events`` the tuples of the streaming rule.
     """
 
-    file: str
+    clip: Clip
     truth: tuple[int, ...]
     forced: tuple[int, ...]
     command: bool
@@ -33,7 +46,7 @@ class Outcome:
 
     @property
     def is_command(self) -> bool:
-        return not self.truth or self.truth[0] >= 0
+        return self.clip.command
 
     @property
     def right(self) -> bool:
@@ -43,18 +56,39 @@ class Outcome:
 def accepted(outcome: Outcome, task: Task) -> bool:
     """The benchmark's rule: every slot present in the label has exactly its value."""
     return all(
-        labels[truth] == NONE or truth == said
-        for labels, truth, said in zip(
-            task.slots.values(), outcome.truth, outcome.forced, strict=True
-        )
+        outcome.clip.slots.get(slot, NONE) == NONE or truth == said
+        for slot, truth, said in zip(task.slots, outcome.truth, outcome.forced, strict=True)
     )
 
 
-def bootstrap_interval(values: Sequence[float], seed: int = 0) -> list[float]:
-    """95 % percentile interval of the mean over clips; seeded, so it repeats."""
+def cluster_key(clips: Sequence[Clip]) -> str:
+    """What is resampled for intervals: people where they are known, else groups, else clips."""
+    return next((key for key in CLUSTERS if any(getattr(clip, key) for clip in clips)), "clip")
+
+
+def clusters(outcomes: Sequence[Outcome], key: str) -> list[Hashable]:
+    """The cluster of each outcome; clips without one stand alone."""
+    if key == "clip":
+        return list(range(len(outcomes)))
+    return [getattr(o.clip, key) or i for i, o in enumerate(outcomes)]
+
+
+def bootstrap_interval(
+    values: Sequence[float], of: Sequence[Hashable] | None = None, seed: int = 0
+) -> list[float]:
+    """95 % percentile interval of the mean; seeded, so it repeats.
+
+    ``of`` is the cluster of each value (default: each its own): whole clusters are drawn, because
+    clips of one person are right or wrong together.
+    """
     data = np.asarray(values, np.float64)
+    index = np.unique(list(map(str, of)), return_inverse=True)[1] if of else np.arange(data.size)
+    sums, counts = np.bincount(index, data), np.bincount(index)
     rng = np.random.default_rng(seed)
-    means = [rng.choice(data, data.size).mean() for _ in range(BOOTSTRAP_ROUNDS)]
+    means = []
+    for _ in range(BOOTSTRAP_ROUNDS):
+        drawn = rng.integers(counts.size, size=counts.size)
+        means.append(sums[drawn].sum() / counts[drawn].sum())
     low, high = np.percentile(means, [2.5, 97.5])
     return [round(float(low), 4), round(float(high), 4)]
 
@@ -70,22 +104,35 @@ def _share(values: Sequence[bool]) -> float | None:
     return round(float(np.mean(values)), 4) if len(values) else None
 
 
-def summary(outcomes: Sequence[Outcome], task: Task) -> dict[str, Any]:
-    """The keys of ``evaluate --json`` that follow from the outcomes; shares are 0..1."""
+def summary(outcomes: Sequence[Outcome], task: Task, key: str = "clip") -> dict[str, Any]:
+    """The keys of ``evaluate --json`` that follow from the outcomes; shares are 0..1.
+
+    ``key`` names the clusters of the intervals: clip, speaker or group.
+    """
     commands = [o for o in outcomes if o.is_command]
     rejects = [o for o in outcomes if not o.is_command]
     right = [o.right for o in commands]
+    kept = [accepted(o, task) for o in commands]
+    slots = {
+        slot: [o.truth[k] == o.forced[k] for o in commands] for k, slot in enumerate(task.slots)
+    }
+    of = clusters(commands, key)
+
+    def interval(values: Sequence[bool]) -> list[float] | None:
+        return bootstrap_interval(values, of) if values else None
+
     return {
         "n": len(commands),
         "accuracy": _share(right),
-        "acceptance": _share([accepted(o, task) for o in commands]),
+        "acceptance": _share(kept),
         "acceptance_strict": _share(right),
-        "slots": {
-            slot: _share([o.truth[k] == o.forced[k] for o in commands])
-            for k, slot in enumerate(task.slots)
-        },
-        "ci95": bootstrap_interval(right) if right else None,
+        "slots": {slot: _share(values) for slot, values in slots.items()},
+        "ci95": interval(right),
+        "acceptance_ci95": interval(kept),
+        "slots_ci95": {slot: interval(values) for slot, values in slots.items()},
+        "ci95_over": {"unit": key, "count": len(set(of))},
         "accuracy_with_reject": _share([o.right and o.command for o in commands]),
+        "untrained": sum(UNTRAINED in o.truth for o in commands),
         "rejects": {"n": len(rejects), "refused": _share([not o.command for o in rejects])},
         "events": _events(commands, rejects),
     }
@@ -108,12 +155,36 @@ def _events(commands: Sequence[Outcome], rejects: Sequence[Outcome]) -> dict[str
     }
 
 
-def per_intent(outcomes: Sequence[Outcome], task: Task) -> list[Mapping[str, Any]]:
-    """One row per intent that occurs: its labels, clips and accuracy."""
+def per_intent(
+    outcomes: Sequence[Outcome], task: Task, key: str = "clip"
+) -> list[Mapping[str, Any]]:
+    """One row per intent that occurs: its labels, clips, accuracy and 95 % interval."""
+    intents: dict[tuple[str, ...], list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.is_command:
+            intents.setdefault(outcome.clip.intent(tuple(task.slots)), []).append(outcome)
     rows: list[Mapping[str, Any]] = []
-    for truth in sorted({o.truth for o in outcomes if o.is_command}):
-        of = [o for o in outcomes if o.truth == truth]
-        names = [labels[c] for labels, c in zip(task.slots.values(), truth, strict=True)]
+    for names, of in sorted(intents.items()):
+        right = [o.right for o in of]
+        low, high = bootstrap_interval(right, clusters(of, key))
         row: dict[str, Any] = dict(zip(task.slots, names, strict=True))
-        rows.append(row | {"n": len(of), "accuracy": _share([o.right for o in of])})
+        rows.append(row | {"n": len(of), "accuracy": _share(right), "low": low, "high": high})
     return rows
+
+
+def grouped(outcomes: Sequence[Outcome], task: Task, key: str) -> list[dict[str, Any]]:
+    """One row per voice, speaker or group of the commands, the worst first."""
+    parts: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.is_command:
+            parts.setdefault(str(getattr(outcome.clip, key)), []).append(outcome)
+    rows = [
+        {
+            key: name,
+            "n": len(of),
+            "accuracy": _share([o.right for o in of]),
+            "acceptance": _share([accepted(o, task) for o in of]),
+        }
+        for name, of in parts.items()
+    ]
+    return sorted(rows, key=lambda row: (row["acceptance"], row[key]))

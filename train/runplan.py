@@ -159,7 +159,7 @@ def _aux(texts: Sequence[str], report: Reporter) -> tuple[list[Clip], dict[str, 
 
 def _load(text: str, slots: Sequence[str], report: Reporter) -> Dataset:
     data = datasets.load(text, slots)
-    for note in data.notes:
+    for note in (*data.notes, *data.division):
         report.note(f"{text}: {note}")
     return data
 
