@@ -16,10 +16,11 @@ from shiftmcu.blob_layout import LAYER, PARAMETERS
 # firmware and compares them with the linker map.
 SYMBOL_BYTES = {
     "smcu_stream": 1152,  # frontend's window, network, decision logic, counters
-    "smcu_rx_ring": 2060,
+    "smcu_rx_ring": 12,  # and the board's ring_bytes
     "smcu_packet": 1064,  # packet being received
     "smcu_tx_packet": 2072,  # packet being sent
 }
+DEFAULT_RING_BYTES = 2048  # of a board that is not named: ring.h's own default
 # smcu_stack_min_bytes of link.ld.in, and an allowance for all other static data.
 RESERVED_RAM_BYTES = 4096 + 512
 # Code and constants of the firmware without the model: an allowance.

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from shiftmcu import boards
 from shiftmcu.blob import ConvLayer, Layer, QuantGraph, write
+from shiftmcu.boards import Board
 from shiftmcu.convert.cost import Cost, frontend_instructions, layer_cost
 from shiftmcu.convert.memory import (
+    DEFAULT_RING_BYTES,
     FIRMWARE_FLASH_BYTES,
     RESERVED_RAM_BYTES,
     SYMBOL_BYTES,
@@ -110,12 +112,17 @@ def draft(graph: QuantGraph, board: str | None = None) -> Plan:
             for i, layer in enumerate(graph.layers)
         ),
         arena=layout,
-        ram=(("smcu_arena", layout.total), *SYMBOL_BYTES.items()),
+        ram=(("smcu_arena", layout.total), *_firmware_symbols(where)),
         flash=(("smcu_model_blob", blob), ("firmware (allowance)", FIRMWARE_FLASH_BYTES)),
         frontend_instructions=frontend_instructions(),
         ram_have=None if where is None else where.ram_bytes,
         flash_have=None if where is None else where.flash_bytes,
     )
+
+
+def _firmware_symbols(board: Board | None) -> list[tuple[str, int]]:
+    ring = DEFAULT_RING_BYTES if board is None else board.ring_bytes
+    return [(name, n + ring * (name == "smcu_rx_ring")) for name, n in SYMBOL_BYTES.items()]
 
 
 def check_fit(made: Plan) -> None:

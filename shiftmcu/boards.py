@@ -3,10 +3,19 @@
 PlatformIO reads ``build``, ``upload`` and ``debug``; shiftmcu adds one object, ``shiftmcu``::
 
     core          instruction set, as `plan` and `bench` name it ("cortex-m4")
+    family        the port that runs on it: firmware/src/port_<family>.c
     state         what was tried: emulated | built | written
     environment   the environment in platformio.ini that builds it
     flash_origin, ram_origin   addresses of the first byte, for the linker script
-    uart, baud    where the link is, and its speed in bit/s (0: not a UART)
+    hse_hz, hse_bypass   STM32: crystal (0: none), or a clock fed in from outside
+    uart, baud    where the link is (number, pins, function, interrupt), and its fastest safe
+                  speed in bit/s (0: not a UART)
+    ring_bytes    receive ring, a power of two: the link's window is derived from it
+    gate          pin that is high while audio is computed, for energy meters
+    mic           kind ("i2s", "pdm") and pins of a microphone on the board
+    uploads       how firmware gets there, the first choice first
+    chip          the name that esptool gives it
+    usb           VID:PID of its serial ports, a guess at what is plugged in
     emulator      QEMU machine, "process" for a PC process, absent for hardware
     firmware      the board whose firmware this one runs (default: itself)
     inherits      a board whose keys stand in for those absent here
@@ -27,9 +36,10 @@ from typing import Any
 
 from shiftmcu.errors import BoardNotFound, UsageError
 
-__all__ = ["STATES", "Board", "all_boards", "board", "firmware_root", "manifest"]
+__all__ = ["STATES", "UPLOADS", "Board", "all_boards", "board", "firmware_root", "manifest"]
 
 STATES = ("emulated", "built", "written")
+UPLOADS = ("openocd", "pyocd", "mass-storage", "dfu-util", "esptool", "qemu", "process")
 
 
 @dataclass(frozen=True)
@@ -44,10 +54,24 @@ class Board:
     flash_bytes: int
     ram_bytes: int
     uart: str
+    """For people: number and pins."""
     baud: int
     """bit/s; 0 where the link is a socket or a pty."""
+    ring_bytes: int
+    """Receive ring of the firmware."""
+    gate: str
+    """Pin that is high while audio is computed, or ""."""
+    mic: str
+    """For people: kind and pins of a microphone on the board, or ""."""
     upload: str
     """PlatformIO's upload protocol ("stlink"), or "process"."""
+    uploads: tuple[str, ...]
+    """Of UPLOADS, the first choice first."""
+    chip: str
+    """esptool's name of the chip, or ""."""
+    usb: tuple[str, ...]
+    """``vid:pid`` of its serial ports, lower-case hex."""
+    family: str
     environment: str
     """Environment in platformio.ini."""
     emulator: str
@@ -143,8 +167,15 @@ def board(name: str) -> Board:
             clock_hz=int(str(data["build"]["f_cpu"]).rstrip("L")),
             flash_bytes=int(data["upload"]["maximum_size"]),
             ram_bytes=int(data["upload"]["maximum_ram_size"]),
-            uart=str(ours["uart"]),
+            uart=_pins("UART", ours["uart"]),
             baud=int(ours["baud"]),
+            ring_bytes=int(ours["ring_bytes"]),
+            gate=str(ours.get("gate", "")),
+            mic=_pins(str(ours["mic"]["kind"]).upper(), ours["mic"]) if "mic" in ours else "",
+            uploads=tuple(map(str, ours["uploads"])),
+            chip=str(ours.get("chip", "")),
+            usb=tuple(map(str, ours.get("usb", ()))),
+            family=str(ours["family"]),
             upload=str(data["upload"]["protocol"]),
             environment=str(ours["environment"]),
             emulator=str(ours.get("emulator", "")),
@@ -152,11 +183,22 @@ def board(name: str) -> Board:
             state=str(ours["state"]),
             path=path,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _bad(path, f"{type(error).__name__}: {error}") from error
     if found.state not in STATES:
         raise _bad(path, f"state is {found.state!r}, not one of {', '.join(STATES)}")
+    if unknown := set(found.uploads) - set(UPLOADS):
+        raise _bad(path, f"uploads has {', '.join(unknown)}, not one of {', '.join(UPLOADS)}")
+    if found.ring_bytes < 1024 or found.ring_bytes & (found.ring_bytes - 1):
+        raise _bad(path, f"ring_bytes is {found.ring_bytes}, no power of two from 1024 on")
     return found
+
+
+def _pins(what: str, wiring: dict[str, Any]) -> str:
+    """``UART2: TX PA2, RX PA3`` from ``{"number": 2, "tx": "PA2", "rx": "PA3", ...}``."""
+    names = {"tx": "TX", "rx": "RX", "clock": "clock", "word": "word select", "data": "data"}
+    pins = ", ".join(f"{names[key]} {pin}" for key, pin in wiring.items() if key in names)
+    return f"{what}{wiring.get('number', '')}" + (f": {pins}" if pins else "")
 
 
 def all_boards() -> list[Board]:

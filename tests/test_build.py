@@ -6,6 +6,7 @@ import importlib.util
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,15 +138,18 @@ def test_platform_choice(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> No
 def test_own_board_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need_tools("stm32f405")
     monkeypatch.chdir(tmp_path)
-    own = {
+    own: dict[str, Any] = {
         "name": "Mine",
-        "build": {"extra_flags": "-DSMCU_HSE_HZ=12000000u"},
-        "shiftmcu": {"inherits": "stm32f405"},
+        "shiftmcu": {"inherits": "stm32f405", "hse_hz": 12000000},
     }
     (tmp_path / "boards").mkdir()
     (tmp_path / "boards" / "mine.json").write_text(json.dumps(own))
     built = build_firmware("mine", MODEL)
     assert b"shiftmcu 0.1.0 on mine" in built.elf.read_bytes()
+    own["shiftmcu"]["hse_hz"] = 12_345_678
+    (tmp_path / "boards" / "mine.json").write_text(json.dumps(own))
+    with pytest.raises(BuildFailed, match="hse_hz is 0"):
+        build_firmware("mine", MODEL)
     own["shiftmcu"] = {"inherits": "stm32f405", "environment": "z80"}
     (tmp_path / "boards" / "mine.json").write_text(json.dumps(own))
     with pytest.raises(UsageError) as caught:

@@ -53,10 +53,13 @@ def test_arena_equals_the_runtime(seed: int) -> None:
 
 
 @pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="no arm-none-eabi-gcc")
-def test_ram_equals_the_symbols_of_the_linker_map(graph: QuantGraph, tmp_path: Path) -> None:
+@pytest.mark.parametrize("board", [BOARD, "microbit-qemu"])
+def test_ram_equals_the_symbols_of_the_linker_map(
+    graph: QuantGraph, board: str, tmp_path: Path
+) -> None:
     pytest.importorskip("platformio", reason="PlatformIO comes with the [build] extra")
-    built = build_firmware(BOARD, emit(graph), tmp_path / "firmware")
-    made = plan(graph, BOARD)
+    built = build_firmware(board, emit(graph), tmp_path / "firmware")
+    made = plan(graph, board)
     assert {name: built.symbols[name] for name, _ in made.ram} == dict(made.ram)
     others = built.data_bytes + built.bss_bytes - made.ram_bytes
     assert 0 <= others <= RESERVED_RAM_BYTES - 4096

@@ -5,6 +5,7 @@ both compile the same translation units with the same warnings, optimisation and
 """
 
 import os
+import sys
 from pathlib import Path
 
 Import("env")  # noqa: F821  (SCons injects it)
@@ -12,6 +13,9 @@ Import("env")  # noqa: F821  (SCons injects it)
 project = env.subst("$PROJECT_DIR")  # noqa: F821
 build = Path(env.subst("$BUILD_DIR"))  # noqa: F821
 board = env.BoardConfig()  # noqa: F821
+
+sys.path.insert(0, str(Path(project, "firmware", "platform")))
+from defines import board_defines  # noqa: E402  (SCons runs this file without a path of its own)
 
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Werror"]
 
@@ -35,7 +39,11 @@ env.Append(  # noqa: F821
         "-Wl,--fatal-warnings",
         "-Wl,-Map=" + os.path.relpath(build / "firmware.map", project),
     ],
-    CPPDEFINES=[("SMCU_BOARD", env.StringifyMacro(env.subst("$BOARD")))],  # noqa: F821
+    CPPDEFINES=[
+        ("SMCU_BOARD", env.StringifyMacro(env.subst("$BOARD"))),  # noqa: F821
+        ("SMCU_MCU", env.StringifyMacro(board.get("build.mcu").upper())),  # noqa: F821
+        *board_defines(board.manifest),
+    ],
 )
 
 memory = {

@@ -30,6 +30,22 @@ void smcu_link_init(void)
     heartbeat_us = smcu_port_micros();
 }
 
+/* How the boot before this one crashed, told to every host of this boot. */
+static void send_fault(void)
+{
+    const smcu_port_fault_t *fault = smcu_port_fault();
+
+    if (fault == NULL) {
+        return;
+    }
+    smcu_wire_begin(SMCU_PACKET_FAULT);
+    smcu_wire_u32(fault->reason);
+    smcu_wire_u32(fault->pc);
+    smcu_wire_u32(fault->lr);
+    smcu_wire_u32(fault->status);
+    smcu_wire_send();
+}
+
 static void hello(const smcu_frame_t *packet)
 {
     const smcu_port_info_t *port = smcu_port_info();
@@ -54,6 +70,7 @@ static void hello(const smcu_frame_t *packet)
     smcu_wire_u32(port->reset_reason);
     smcu_wire_u32(smcu_bytes_u32(packet->payload + 4));
     smcu_wire_send();
+    send_fault();
 }
 
 static void ping(const smcu_frame_t *packet, uint32_t received_us)

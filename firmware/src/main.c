@@ -12,5 +12,6 @@ int main(int argc, char **argv)
     for (;;) {
         smcu_link_poll();
         smcu_port_wait();
+        smcu_port_alive();
     }
 }

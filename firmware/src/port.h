@@ -3,6 +3,7 @@
 #ifndef SMCU_PORT_H
 #define SMCU_PORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,11 +11,22 @@ typedef struct {
     const char *board;     /* name in the board registry */
     const char *mcu;       /* chip, for people */
     uint32_t clock_hz;     /* core clock; 0: not known */
-    const char *tick_unit; /* what smcu_port_ticks counts: "cycles", "instructions" or "ns" */
+    const char *tick_unit; /* what smcu_port_ticks counts: "cycles", "instructions", "ns", "ticks" */
     uint32_t tick_hz;      /* ticks per second */
     uint32_t boot_id;      /* differs from boot to boot as well as the machine can tell */
     uint32_t reset_reason; /* the machine's own reset flags; 0: none */
 } smcu_port_info_t;
+
+/* reason of a boot that the watchdog ended: nobody called smcu_port_alive for seconds. */
+#define SMCU_FAULT_WATCHDOG 0x100u
+
+/* How the boot before this one crashed. */
+typedef struct {
+    uint32_t reason; /* SMCU_FAULT_WATCHDOG, or the core's exception (ARM: IPSR, RISC-V: mcause) */
+    uint32_t pc;     /* where; 0: not known */
+    uint32_t lr;     /* return address; 0: not known */
+    uint32_t status; /* ARM: CFSR, RISC-V: mtval; 0 where there is none */
+} smcu_port_fault_t;
 
 /* Clock, link and counters. On a PC it reads the command line; elsewhere argc is 0. */
 void smcu_port_init(int argc, char **argv);
@@ -33,6 +45,15 @@ void smcu_port_write(const uint8_t *bytes, size_t n);
 
 /* Sleeps until bytes wait in smcu_rx_ring, at most about 100 ms. */
 void smcu_port_wait(void);
+
+/* Keeps the watchdog quiet: called at least every 2 s, in long computations too. */
+void smcu_port_alive(void);
+
+/* The energy gate pin: high while audio is computed. Nothing where there is no such pin. */
+void smcu_port_gate(bool high);
+
+/* The crash that ended the boot before this one, or NULL. */
+const smcu_port_fault_t *smcu_port_fault(void);
 
 /* Least number of stack bytes that were ever free; 0: not known. */
 uint32_t smcu_port_stack_free(void);

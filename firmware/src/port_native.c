@@ -141,6 +141,20 @@ uint32_t smcu_port_stack_free(void)
     return 0;
 }
 
+void smcu_port_alive(void)
+{
+}
+
+void smcu_port_gate(bool high)
+{
+    (void)high;
+}
+
+const smcu_port_fault_t *smcu_port_fault(void)
+{
+    return NULL;
+}
+
 static void hang_up(void)
 {
     if (listener >= 0 && peer >= 0) {

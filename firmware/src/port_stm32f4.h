@@ -1,60 +1,56 @@
-/* Registers of the STM32F4 that the port uses (RM0090, PM0214), and what its two files share. */
+/* Registers of the STM32F405/F407 (RM0090), F411 (RM0383) and F446 (RM0390): chapters "Embedded
+ * flash memory interface", PWR, RCC and USART; the addresses are the same in all three. */
 #ifndef SMCU_PORT_STM32F4_H
 #define SMCU_PORT_STM32F4_H
-
-#include <stdint.h>
-
-#define REG(address) (*(volatile uint32_t *)(uintptr_t)(address))
 
 #define RCC_CR REG(0x40023800u)
 #define RCC_PLLCFGR REG(0x40023804u)
 #define RCC_CFGR REG(0x40023808u)
-#define RCC_AHB1ENR REG(0x40023830u)
-#define RCC_AHB2ENR REG(0x40023834u)
 #define RCC_APB1ENR REG(0x40023840u)
-#define RCC_APB2ENR REG(0x40023844u)
-#define RCC_CSR REG(0x40023874u)
+#define RCC_GPIO_ENR REG(0x40023830u) /* AHB1ENR */
+#define RCC_TIM2_ENR RCC_APB1ENR
+#define PWR_CR REG(0x40007000u)
 #define FLASH_ACR REG(0x40023c00u)
+#define GPIO_BASE 0x40020000u
+#define IWDG_BASE 0x40003000u
 
-#define GPIOA_MODER REG(0x40020000u)
-#define GPIOA_OSPEEDR REG(0x40020008u)
-#define GPIOA_PUPDR REG(0x4002000cu)
-#define GPIOA_AFRH REG(0x40020024u)
+#define RESET_FLAGS REG(0x40023874u) /* RCC_CSR */
+#define RESET_SHIFT 24u
+#define RESET_CLEAR (1u << 24)
+#define RESET_BY_WATCHDOG (1u << 29)
 
-#define USART1_SR REG(0x40011000u)
-#define USART1_DR REG(0x40011004u)
-#define USART1_BRR REG(0x40011008u)
-#define USART1_CR1 REG(0x4001100cu)
-#define USART1_IRQ 37u
+#if SMCU_UART == 1
+#define UART_BASE 0x40011000u
+#define RCC_UART_ENR REG(0x40023844u) /* APB2ENR */
+#define RCC_UART_BIT (1u << 4)
+#else
+#define UART_BASE (0x40004400u + 0x400u * (SMCU_UART - 2u))
+#define RCC_UART_ENR RCC_APB1ENR
+#define RCC_UART_BIT (1u << (15u + SMCU_UART))
+#endif
+#define UART_STATUS REG(UART_BASE + 0x00u) /* SR */
+#define UART_RX REG(UART_BASE + 0x04u)     /* DR */
+#define UART_TX UART_RX
+#define UART_BRR REG(UART_BASE + 0x08u)
+#define UART_CR1 REG(UART_BASE + 0x0cu)
+#define UART_CR1_ENABLE (1u << 13)
+#define UART_CLEAR_OVERRUN() ((void)0)
+#define UART_DATA_CLEARS_OVERRUN 1 /* reading SR, then DR */
 
-#define TIM2_CR1 REG(0x40000000u)
-#define TIM2_EGR REG(0x40000014u)
-#define TIM2_CNT REG(0x40000024u)
-#define TIM2_PSC REG(0x40000028u)
-#define TIM2_ARR REG(0x4000002cu)
-
-#define RNG_CR REG(0x50060800u)
-#define RNG_SR REG(0x50060804u)
-#define RNG_DR REG(0x50060808u)
-
-#define SYSTICK_CTRL REG(0xe000e010u)
-#define SYSTICK_LOAD REG(0xe000e014u)
-#define SYSTICK_VAL REG(0xe000e018u)
-#define NVIC_ISER(irq) REG(0xe000e100u + 4u * ((irq) / 32u))
-#define NVIC_ISPR(irq) REG(0xe000e200u + 4u * ((irq) / 32u))
-#define NVIC_ICPR(irq) REG(0xe000e280u + 4u * ((irq) / 32u))
-#define SCB_ICSR REG(0xe000ed04u)
-#define SCB_CFSR REG(0xe000ed28u)
-#define SCB_CPACR REG(0xe000ed88u)
-#define DWT_CTRL REG(0xe0001000u)
-#define DWT_CYCCNT REG(0xe0001004u)
-#define DEBUG_DEMCR REG(0xe000edfcu)
-
-void smcu_systick_irq(void);
-void smcu_usart1_irq(void);
-
-/* Text on the UART, polled: works with interrupts off and in a fault. */
-void smcu_stm32f4_print(const char *text);
-void smcu_stm32f4_print_hex(uint32_t value);
+/* Limits of the buses (data sheets, "General operating conditions"). */
+#if defined(SMCU_STM32F411)
+#define APB1_MAX_HZ 50000000u
+#define APB2_MAX_HZ 100000000u
+#else
+#define APB1_MAX_HZ 42000000u
+#define APB2_MAX_HZ 84000000u
+#endif
+#define APB_DIV(max_hz) \
+    (SMCU_CLOCK_HZ <= (max_hz) ? 1u : SMCU_CLOCK_HZ <= 2u * (max_hz) ? 2u : 4u)
+#if SMCU_UART == 1
+#define UART_HZ (SMCU_CLOCK_HZ / APB_DIV(APB2_MAX_HZ))
+#else
+#define UART_HZ (SMCU_CLOCK_HZ / APB_DIV(APB1_MAX_HZ))
+#endif
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 
 #include "bytes.h"
+#include "port.h"
 
 #define CHUNK_SAMPLES 160u
 
@@ -33,6 +34,7 @@ static void play(check_t *check, const uint8_t *bytes, size_t n)
         int16_t pcm[CHUNK_SAMPLES] = {0};
         const size_t part = (n < CHUNK_SAMPLES) ? n : CHUNK_SAMPLES;
 
+        smcu_port_alive();
         for (size_t i = 0; bytes != NULL && i < part; i++) {
             pcm[i] = (int16_t)smcu_bytes_u16(bytes + 2u * i);
         }

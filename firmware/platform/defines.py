@@ -1,0 +1,39 @@
+"""A board's file as macros of the C compiler (SMCU_*): the ports read nothing else of it."""
+
+
+def pin_number(name):
+    """``PB12`` -> 28 (16 * port + number), ``GPIO25`` or ``P0.25`` -> 25."""
+    if name.startswith("GPIO"):
+        return int(name[4:])
+    if name.startswith("P0."):
+        return int(name[3:])
+    return 16 * (ord(name[1]) - ord("A")) + int(name[2:])
+
+
+def board_defines(manifest):
+    """``(macro, value)`` pairs; ``manifest``: the board's JSON object."""
+    ours, build = manifest["shiftmcu"], manifest["build"]
+    uart, mic = ours["uart"], ours.get("mic", {})
+    chip = build["mcu"].upper()
+    pairs = [
+        ("SMCU_CLOCK_HZ", build["f_cpu"].rstrip("L") + "u"),
+        ("SMCU_BAUD", f"{ours['baud']}u"),
+        ("SMCU_RX_RING_BYTES", f"{ours['ring_bytes']}u"),
+        ("SMCU_" + ours["family"].upper(), 1),
+        ("SMCU_HSE_HZ", f"{ours.get('hse_hz', 0)}u"),
+        ("SMCU_HSE_BYPASS", int(ours.get("hse_bypass", False))),
+    ]
+    if chip.startswith("STM32"):
+        pairs.append(("SMCU_" + chip[:9], 1))
+    if ours.get("emulator"):
+        pairs.append(("SMCU_CHIP_IS_EMULATED", 1))
+    pairs += [(f"SMCU_UART_{k.upper()}", pin_number(uart[k])) for k in ("tx", "rx") if k in uart]
+    pairs += [("SMCU_UART", uart["number"])]
+    pairs += [("SMCU_UART_AF", f"{uart['af']}u")] if "af" in uart else []
+    pairs += [("SMCU_UART_IRQ", f"{uart['irq']}u")] if "irq" in uart else []
+    pairs += [("SMCU_GATE", pin_number(ours["gate"]))] if "gate" in ours else []
+    pairs += [
+        (f"SMCU_MIC_{k.upper()}", pin_number(mic[k])) for k in ("clock", "data", "word") if k in mic
+    ]
+    pairs += [("SMCU_MIC_" + mic["kind"].upper(), 1)] if mic else []
+    return pairs
