@@ -72,6 +72,13 @@ class Source:
 def check_supported(layers: Sequence[Json]) -> None:
     for entry in layers:
         name, kind = entry["name"], entry["class_name"]
+        if entry["config"].get("method") == "float":
+            raise UsageError(
+                "convert.float",
+                f"layer '{name}' has real weights (method 'float'), and boards run integers.",
+                "train with another --method (int8 is the nearest); a float network is a baseline "
+                "or a --teacher",
+            )
         if kind not in READERS:
             close = difflib.get_close_matches(kind, READERS, 1, 0.3)
             nearest = NEAREST.get(kind) or (close or ["ShiftConv1D"])[0]

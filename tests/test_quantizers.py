@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from shiftmcu.errors import UsageError
-from shiftmcu.po2 import alphabet
-from shiftmcu.train.quantizers import (
-    QUANTIZERS,
-    alphabet_for,
-    max_exponent,
-    quantizer,
-    s3_integers,
-    s3_penalty,
-)
+from shiftmcu.po2 import Alphabet, alphabet
+from shiftmcu.train.factored import deepshift_ps_integers, s3_integers, s3_penalty
+from shiftmcu.train.quantizers import QUANTIZERS, alphabet_name, quantizer
+from shiftmcu.train.rounded import absmean, deepshift_q, int8, rounded_weights, twn
 
-CASES = [(method, bits) for method, q in QUANTIZERS.items() for bits in q.alphabets]
+CASES = [
+    (method, bits) for method, q in QUANTIZERS.items() for bits in q.alphabets if method != "float"
+]
+
+
+def alphabet_of(method: str, bits: int) -> Alphabet:
+    return alphabet(alphabet_name(method, bits))
 
 
 def random_factors(method: str, bits: int, seed: int = 0) -> np.ndarray:
-    count = quantizer(method).factors(alphabet_for(method, bits))
+    count = quantizer(method).n_factors(alphabet_of(method, bits).max_abs)
     return np.random.default_rng(seed).normal(size=(count, 9, 7, 5)).astype(np.float32)
 
 
 @pytest.mark.parametrize(("method", "bits"), CASES)
 def test_weights_are_the_alphabet_and_equal_the_integers(method: str, bits: int) -> None:
-    chosen = alphabet_for(method, bits)
+    chosen = alphabet_of(method, bits)
     assert chosen.bits == bits
     factors = random_factors(method, bits)
-    integers = quantizer(method).integers(factors)
-    weights = np.asarray(quantizer(method).weights(factors))
+    if method == "deepshift-ps":
+        factors[1:] *= 2.0 * chosen.max_abs.bit_length()
+    integers = quantizer(method).integers(factors, chosen.max_abs)
+    weights = np.asarray(quantizer(method).weights(factors, chosen.max_abs))
     np.testing.assert_array_equal(weights, integers)
     allowed = {v for v in chosen.values if v is not None}
     assert set(np.unique(integers)) <= allowed
+    assert {-chosen.max_abs, chosen.max_abs} & set(np.unique(integers))
     if bits <= 3:  # at 4 bits the largest weights are rare in random factors
         assert set(np.unique(integers)) == allowed
 
@@ -56,30 +62,76 @@ def test_s3_penalty_counts_only_zeroed_weights() -> None:
     assert float(s3_penalty(factors)) == pytest.approx(0.5)
 
 
+def test_deepshift_q_rounds_the_logarithm() -> None:
+    # One channel with unit 1: the bounds of 1, 2, 4 and 8 are 2^(k - 1/2); sgn(0) is +1.
+    w = np.array([8.0, 0.0, -0.4, 1.41, 1.42, -2.82, 2.83, 5.65, -5.66], np.float32)[:, None]
+    integers, unit = deepshift_q(np, w, 8)
+    assert unit.item() == 1.0
+    assert integers[:, 0].tolist() == [8, 1, -1, 1, 2, -2, 4, 4, -8]
+    expected = np.sign(w[2:]) * 2 ** np.clip(np.rint(np.log2(np.abs(w[2:]))), 0, 3)
+    np.testing.assert_array_equal(integers[2:], expected)
+
+
+def test_deepshift_ps_by_hand() -> None:
+    factors = np.array([[0.4, 0.6, -0.6, 1.0, -0.5], [2.0, 0.4, 1.6, 9.0, 0.0]], np.float32)
+    assert deepshift_ps_integers(factors[:, :, None], 4)[:, 0].tolist() == [0, 1, -4, 4, 0]
+
+
+def test_ternary_thresholds() -> None:
+    w = np.array([[1.0, -1.0, 0.55, -0.45, 0.35, -0.25]], np.float32).T  # mean |w| is 0.6
+    kept, unit = twn(np, w, 1)  # above 0.42
+    assert kept[:, 0].tolist() == [1, -1, 1, -1, 0, 0]
+    assert unit.item() == pytest.approx(0.75)
+    kept, unit = absmean(np, w, 1)  # above 0.3
+    assert kept[:, 0].tolist() == [1, -1, 1, -1, 1, 0]
+    assert unit.item() == pytest.approx(0.6)
+
+
+def test_int8_spans_every_channel() -> None:
+    w = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32) * [0.01, 1.0, 100.0]
+    integers, unit = int8(np, w.astype(np.float32), 127)
+    assert np.abs(integers).max(axis=0).tolist() == [127, 127, 127]
+    assert (np.abs(integers * unit - w) <= unit / 2 * 1.0001).all()
+
+
+@pytest.mark.parametrize("rule", [deepshift_q, twn, absmean, int8])
+def test_a_channel_of_zeros_stays_finite(rule: Any) -> None:
+    weights = np.asarray(rounded_weights(rule, np.zeros((1, 3, 2), np.float32), 1))
+    assert np.isfinite(weights).all()
+
+
 @pytest.mark.parametrize(("method", "bits"), CASES)
 def test_start_values(method: str, bits: int) -> None:
-    chosen = alphabet_for(method, bits)
+    top = alphabet_of(method, bits).max_abs
     q = quantizer(method)
-    start = q.initial(np.random.default_rng(1), (9, 16, 24), q.factors(chosen))
-    integers = q.integers(start)
-    assert 0.4 < np.mean(integers > 0) < 0.6
+    integers = q.integers(q.initial(np.random.default_rng(1), (9, 16, 24), top), top)
+    assert integers.shape == (9, 16, 24)
+    share = np.mean(integers > 0) / np.mean(integers != 0)
+    assert 0.4 < share < 0.6
+    size = np.sqrt(np.mean(integers.astype(float) ** 2))
+    assert q.unit_start or q.start_size((144, 24), top) == pytest.approx(size, rel=0.1)
     if method == "s3":
         assert set(np.unique(integers)) == {-1, 1}  # dense and small
 
 
 def test_unknown_method_and_bits_are_named() -> None:
-    with pytest.raises(UsageError, match="deepshift") as error:
+    with pytest.raises(UsageError, match="deepshift-q, deepshift-ps") as error:
         quantizer("deepshift")
     assert error.value.code == "train.method"
-    with pytest.raises(UsageError) as error:
-        alphabet_for("s3", 8)
-    assert error.value.code == "train.bits"
+    for method, bits in (("s3", 8), ("int8", 4), ("ternary", 3), ("float", 16)):
+        with pytest.raises(UsageError, match=f"'{method}' has no {bits}-bit") as error:
+            alphabet_name(method, bits)
+        assert error.value.code == "train.bits"
 
 
-def test_max_exponent() -> None:
-    assert [max_exponent(alphabet(n)) for n in ("ternary", "s3", "dense3", "dense4")] == [
-        0,
-        2,
-        3,
-        7,
-    ]
+def test_default_bits() -> None:
+    assert {name: q.default_bits for name, q in QUANTIZERS.items()} == {
+        "s3": 3,
+        "denseshift": 3,
+        "deepshift-q": 3,
+        "deepshift-ps": 3,
+        "ternary": 2,
+        "ternary-absmean": 2,
+        "int8": 8,
+        "float": 32,
+    }

@@ -15,9 +15,11 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from shiftmcu.po2 import alphabet
+from shiftmcu.errors import UsageError
+from shiftmcu.po2 import alphabet as alphabet_of
 from shiftmcu.train.pooling import WindowPool
-from shiftmcu.train.quantizers import Quantizer, quantizer
+from shiftmcu.train.quantizers import FLOAT32, Quantizer, quantizer
+from shiftmcu.train.straight_through import straight_through
 
 __all__ = [
     "Po2BatchNormalization",
@@ -44,16 +46,30 @@ def _values(variable: Any) -> Floats:
 class _FactorInitializer(keras.initializers.Initializer):  # type: ignore[misc]
     """The quantizer's own start values, drawn from the seed of ``keras.utils.set_random_seed``."""
 
-    def __init__(self, method: Quantizer) -> None:
-        self.method = method
+    def __init__(self, method: Quantizer, top: int) -> None:
+        self.method, self.top = method, top
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
         rng = np.random.default_rng(random.getrandbits(32))
-        return ops.convert_to_tensor(self.method.initial(rng, tuple(shape[1:]), shape[0]), dtype)
+        return ops.convert_to_tensor(self.method.initial(rng, tuple(shape[1:]), self.top), dtype)
+
+
+class _Project(keras.constraints.Constraint):  # type: ignore[misc]
+    """After each step of the optimizer: the factors back into the range of their method."""
+
+    def __init__(self, method: Quantizer, top: int) -> None:
+        self.method, self.top = method, top
+
+    def __call__(self, factors: Tensor) -> Tensor:
+        return factors if self.method.project is None else self.method.project(factors, self.top)
 
 
 class _ShiftLayer(keras.layers.Layer):  # type: ignore[misc]
-    """Shared by the shift layers: the stacked factors and what is derived from them."""
+    """Shared by the shift layers: the stacked factors and what is derived from them.
+
+    ``method`` and ``alphabet`` belong together (``quantizers``). With method "float" the weights
+    are the real factors themselves: a baseline that has no integers.
+    """
 
     def __init__(
         self, alphabet: str = "s3", method: str = "s3", penalty: float = 1e-5, **kwargs: Any
@@ -63,24 +79,38 @@ class _ShiftLayer(keras.layers.Layer):  # type: ignore[misc]
         self.method = method
         self.penalty = float(penalty)
         self._quantizer = quantizer(method)
+        if alphabet not in self._quantizer.alphabets.values():
+            raise UsageError(
+                "train.bits",
+                f"method {method!r} does not use the alphabet {alphabet!r}.",
+                "use one of " + ", ".join(self._quantizer.alphabets.values()),
+            )
+        self._top = 1 if alphabet == FLOAT32 else alphabet_of(alphabet).max_abs
 
     def _add_factors(self, kernel_shape: tuple[int, ...]) -> None:
-        count = self._quantizer.factors(alphabet(self.alphabet))
         self.factors = self.add_weight(
             name="factors",
-            shape=(count, *kernel_shape),
-            initializer=_FactorInitializer(self._quantizer),
+            shape=(self._quantizer.n_factors(self._top), *kernel_shape),
+            initializer=_FactorInitializer(self._quantizer, self._top),
+            constraint=_Project(self._quantizer, self._top) if self._quantizer.project else None,
         )
 
     def _weights(self) -> Tensor:
         if self.penalty > 0 and self._quantizer.penalty is not None:
             self.add_loss(self.penalty * self._quantizer.penalty(self.factors))
-        return self._quantizer.weights(ops.convert_to_tensor(self.factors))
+        return self._quantizer.weights(ops.convert_to_tensor(self.factors), self._top)
 
     def integer_kernel(self) -> Ints:
-        """The weights as exact integers of the alphabet, in the kernel's shape."""
-        factors = _values(self.factors)
-        return self._quantizer.integers(factors)
+        """The weights as exact integers of the alphabet, in the kernel's shape.
+
+        Raises ``train.float`` where they are real.
+        """
+        return self._quantizer.integers(_values(self.factors), self._top)
+
+    def nonzero(self) -> float:
+        """Share of the weights that are not zero."""
+        kernel = self.factors[0] if self.method == "float" else self.integer_kernel()
+        return float(np.mean(np.asarray(ops.convert_to_numpy(kernel)) != 0))
 
     def get_config(self) -> dict[str, Any]:
         config: dict[str, Any] = super().get_config()
@@ -138,7 +168,8 @@ class ShiftDense(_ShiftLayer):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         inputs = int(input_shape[-1] or 0)
         self._add_factors((inputs, self.units))
-        start = keras.initializers.Constant(-0.5 * float(np.log(max(inputs, 1))))
+        size = self._quantizer.start_size((inputs, self.units), self._top)
+        start = keras.initializers.Constant(-0.5 * float(np.log(max(inputs, 1))) - np.log(size))
         self.log_scale = self.add_weight(name="log_scale", shape=(self.units,), initializer=start)
         self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
 
@@ -187,7 +218,7 @@ class Po2BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[mi
         scale = self.gamma / ops.sqrt(variance + self.epsilon)
         power = ops.exp2(ops.round(ops.log2(ops.maximum(ops.abs(scale), 1e-12))))
         hard = ops.where(scale >= 0, power, -power)
-        scale = ops.stop_gradient(hard) + (scale - ops.stop_gradient(scale))
+        scale = straight_through(hard, scale)
         return (inputs - mean) * scale + self.beta
 
     def folded(self) -> tuple[Floats, Floats]:
@@ -244,7 +275,7 @@ class QuantizedReLU(keras.layers.Layer):  # type: ignore[misc]
             scale = ops.exp2(ops.ceil(ops.log2(scale)))
         soft = ops.clip(inputs, 0.0, scale * self.levels)
         hard = ops.clip(ops.round(inputs / scale), 0.0, float(self.levels)) * scale
-        return ops.stop_gradient(hard) + (soft - ops.stop_gradient(soft))
+        return straight_through(hard, soft)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
@@ -266,8 +297,11 @@ class QuantizedReLU(keras.layers.Layer):  # type: ignore[misc]
 
 
 def frozen_shifts(model: keras.Model) -> None:
-    """Stop training every sign, zero and exponent decision; scales and norms go on."""
+    """Stop training every sign, zero and exponent decision; scales and norms go on.
+
+    Real weights decide nothing and go on too.
+    """
     for layer in model.layers:
-        if isinstance(layer, _ShiftLayer):
+        if isinstance(layer, _ShiftLayer) and layer.method != "float":
             layer.factors.trainable = False
             layer.penalty = 0.0

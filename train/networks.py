@@ -16,7 +16,6 @@ import numpy as np
 
 from shiftmcu.errors import UsageError
 from shiftmcu.frontend import BINS
-from shiftmcu.po2 import alphabet
 from shiftmcu.train.layers import (
     Po2BatchNormalization,
     QuantizedReLU,
@@ -24,7 +23,7 @@ from shiftmcu.train.layers import (
     ShiftDense,
     WindowPool,
 )
-from shiftmcu.train.quantizers import alphabet_for
+from shiftmcu.train.quantizers import alphabet_name, weight_bits
 
 __all__ = [
     "COMMAND",
@@ -48,7 +47,11 @@ INPUT_SCALE = 1.0 / 32.0
 
 @dataclass(frozen=True)
 class _Maker:
-    """Makes the layers of one network with one method, alphabet and scale rule."""
+    """Makes the layers of one network with one method, alphabet and scale rule.
+
+    With method "float" nothing is rounded, the activations neither: the difference to it is then
+    all that integers cost.
+    """
 
     method: str
     bits: int
@@ -56,7 +59,7 @@ class _Maker:
 
     def conv(self, x: Tensor, filters: int, kernel: int, strides: int, name: str) -> Tensor:
         """Convolution and batch norm, without activation."""
-        chosen = alphabet_for(self.method, self.bits).name
+        chosen = alphabet_name(self.method, self.bits)
         x = ShiftConv1D(
             filters, kernel, strides, alphabet=chosen, method=self.method, name=f"{name}_conv"
         )(x)
@@ -64,6 +67,8 @@ class _Maker:
         return norm(momentum=0.97, name=f"{name}_norm")(x)
 
     def relu(self, x: Tensor, name: str) -> Tensor:
+        if self.method == "float":
+            return keras.layers.ReLU(name=f"{name}_relu")(x)
         return QuantizedReLU(po2_scale=self.po2_scales, name=f"{name}_relu")(x)
 
     def block(self, x: Tensor, filters: int, kernel: int, strides: int, name: str) -> Tensor:
@@ -76,7 +81,7 @@ class _Maker:
         return self.relu(x, name)
 
     def heads(self, x: Tensor, slots: Mapping[str, Sequence[str]]) -> dict[str, Tensor]:
-        chosen = alphabet_for(self.method, self.bits).name
+        chosen = alphabet_name(self.method, self.bits)
         sizes = {slot: len(labels) for slot, labels in slots.items()} | {COMMAND: 2}
         return {
             f"head_{slot}": ShiftDense(
@@ -230,20 +235,20 @@ def layer_table(model: keras.Model) -> list[LayerRow]:
     for layer in model.layers:
         if not isinstance(layer, (ShiftConv1D, ShiftDense)):
             continue
-        kernel = layer.integer_kernel()
-        chosen = alphabet(layer.alphabet)
-        outputs = kernel.shape[-1]
-        packed = outputs * -(-kernel.size // outputs * chosen.bits // 8)
+        shape = tuple(layer.factors.shape[1:])
+        size, outputs = int(np.prod(shape)), shape[-1]
+        bits = weight_bits(layer.alphabet)
+        packed = outputs * -(-size // outputs * bits // 8)
         rate = _positions_per_second(model, layer)
         rows.append(
             LayerRow(
                 layer.name,
-                kernel.shape,
-                chosen.name,
-                chosen.bits,
+                shape,
+                layer.alphabet,
+                bits,
                 packed,
-                float(np.mean(kernel != 0)),
-                round(kernel.size * rate),
+                layer.nonzero(),
+                round(size * rate),
             )
         )
     return rows

@@ -1,173 +1,133 @@
-"""Shift-weight quantizers: pure functions from real factors to power-of-two weights.
+"""The training methods by name: how a kernel is stored, what it means, which alphabet it uses.
 
-A quantizer stores one real tensor per binary decision, stacked on a leading axis: ``factors`` has
-shape ``(n_factors, *kernel)``. ``weights`` is written with ``keras.ops`` and carries
-straight-through gradients; ``integers`` is the same function in numpy, exact, for export.
+A layer stores a stack of real tensors, ``factors`` (n_factors, *kernel). A method turns them into
+weights: with ``keras.ops`` and straight-through gradients for training, exactly in numpy for
+export. The formulas are in ``factored`` (trained decisions) and ``rounded`` (one real weight).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from keras import ops  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from shiftmcu.errors import UsageError
-from shiftmcu.po2 import Alphabet, alphabet
+from shiftmcu.po2 import alphabet
+from shiftmcu.train import factored, rounded
 
-__all__ = [
-    "QUANTIZERS",
-    "Quantizer",
-    "alphabet_for",
-    "dense_shift_integers",
-    "dense_shift_weights",
-    "max_exponent",
-    "quantizer",
-    "s3_integers",
-    "s3_penalty",
-    "s3_weights",
-]
+__all__ = ["FLOAT32", "QUANTIZERS", "Quantizer", "alphabet_name", "quantizer", "weight_bits"]
 
 Tensor = Any
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int16]
 
-
-def max_exponent(chosen: Alphabet) -> int:
-    """The largest ``p`` of ``2^p`` in an alphabet; 0 for ternary."""
-    return int(chosen.max_abs).bit_length() - 1
-
-
-def _straight_through(hard: Tensor, soft: Tensor) -> Tensor:
-    """The value of ``hard`` (exactly) with the gradient of ``soft``."""
-    return ops.stop_gradient(hard) + (soft - ops.stop_gradient(soft))
-
-
-def _heaviside(t: Tensor) -> Tensor:
-    return _straight_through(ops.cast(t > 0, t.dtype), t)
-
-
-def _sign(t: Tensor) -> Tensor:
-    return _straight_through(ops.where(t >= 0, 1.0, -1.0), t)
-
-
-def s3_weights(factors: Tensor) -> Tensor:
-    """S3: ``w = sgn(ts) H(tz) 2^p``, ``p_k = H(t_k) (p_{k-1} + 1)``, ``p_0 = 0``.
-
-    ``factors`` is (2 + max exponent, *kernel): sign, zero, then one tensor per exponent step.
-    ``sgn`` and ``H`` pass the gradient unchanged. Two factors give {0, +-1}; four give
-    {0, +-1, +-2, +-4}. Li et al., "S3: Sign-Sparse-Shift Reparametrization for Effective Training
-    of Low-bit Shift Networks", NeurIPS 2021.
-    """
-    weights = _sign(factors[0]) * _heaviside(factors[1])
-    steps = factors.shape[0] - 2
-    if steps == 0:
-        return weights
-    exponent = _heaviside(factors[2])
-    for k in range(1, steps):
-        exponent = _heaviside(factors[2 + k]) * (exponent + 1.0)
-    return weights * ops.power(2.0, exponent)
-
-
-def s3_integers(factors: Floats) -> Ints:
-    """The exact values of ``s3_weights`` as int16."""
-    exponent = np.zeros(factors.shape[1:], np.int16)
-    for step in factors[2:]:
-        exponent = np.where(step > 0, exponent + 1, 0).astype(np.int16)
-    sign = np.where(factors[0] >= 0, 1, -1)
-    return np.asarray(sign * (factors[1] > 0) * (1 << exponent), np.int16)
-
-
-def s3_penalty(factors: Tensor) -> Tensor:
-    """``sum max(0, -tz)``: pulls weights that are zero back to life (same paper)."""
-    return ops.sum(ops.relu(-factors[1]))
-
-
-def _s3_initial(rng: np.random.Generator, shape: tuple[int, ...], factors: int) -> Floats:
-    """Start dense at ``+-1``: the sign is random, no weight is zero, every exponent is 0.
-
-    The standard deviation is ``sqrt(2 / (kernel * C_out))`` for a kernel (kernel, C_in, C_out).
-    """
-    noise = rng.normal(0.0, _initial_std(shape), (factors, *shape))
-    noise[1] = np.abs(noise[1])
-    noise[2:] = -np.abs(noise[2:])
-    return noise.astype(np.float32)
-
-
-def dense_shift_weights(factors: Tensor) -> Tensor:
-    """DenseShift: ``w = sgn(ts) 2^S``, ``S_k = (S_{k-1} + 1) H(t_k)``; there is no zero.
-
-    ``factors`` is (1 + max exponent, *kernel): sign, then one tensor per exponent step. The
-    gradient is that of the surrogate ``sgn(ts) sqrt(S + 1)``. Li et al., "DenseShift: Towards
-    Accurate and Efficient Low-Bit Power-of-Two Quantization", ICCV 2023.
-    """
-    exponent = ops.zeros_like(factors[0])
-    for k in range(1, factors.shape[0]):
-        exponent = (exponent + 1.0) * _heaviside(factors[k])
-    sign = _sign(factors[0])
-    return _straight_through(sign * ops.power(2.0, exponent), sign * ops.sqrt(exponent + 1.0))
-
-
-def dense_shift_integers(factors: Floats) -> Ints:
-    """The exact values of ``dense_shift_weights`` as int16."""
-    exponent = np.zeros(factors.shape[1:], np.int16)
-    for step in factors[1:]:
-        exponent = np.where(step > 0, exponent + 1, 0).astype(np.int16)
-    return np.asarray(np.where(factors[0] >= 0, 1, -1) * (1 << exponent), np.int16)
-
-
-def _dense_shift_initial(rng: np.random.Generator, shape: tuple[int, ...], factors: int) -> Floats:
-    """Normal with standard deviation 1e-3, as in the paper's code."""
-    return rng.normal(0.0, 1e-3, (factors, *shape)).astype(np.float32)
-
-
-def _initial_std(shape: tuple[int, ...]) -> float:
-    receptive = int(np.prod(shape[:-2])) if len(shape) > 2 else 1
-    return float(np.sqrt(2.0 / (receptive * shape[-1])))
+# In the place of an alphabet where the weights are real; no board runs them.
+FLOAT32 = "float32"
 
 
 @dataclass(frozen=True)
 class Quantizer:
-    """A training method: its functions and the alphabet it uses at each bit width."""
+    """A training method. ``top`` is the greatest weight of the alphabet (1 for real weights).
+
+    ``n_factors(top)``: real tensors per kernel. ``penalty``: added to the loss. ``project``: where
+    the factors go after a step of the optimizer. ``unit_start``: its weights start at about +-1; a
+    dense layer measures the others to choose its first scale.
+    """
 
     method: str
     alphabets: dict[int, str]  # bits -> alphabet name
-    fixed_factors: int  # factors beside the exponent steps
-    weights: Callable[[Tensor], Tensor]
-    integers: Callable[[Floats], Ints]
+    n_factors: Callable[[int], int]
+    weights: Callable[[Tensor, int], Tensor]
+    integers: Callable[[Floats, int], Ints]
     initial: Callable[[np.random.Generator, tuple[int, ...], int], Floats]
     penalty: Callable[[Tensor], Tensor] | None = None
+    project: Callable[[Tensor, int], Tensor] | None = None
+    unit_start: bool = False
 
-    def factors(self, chosen: Alphabet) -> int:
-        """How many real tensors a kernel needs."""
-        return self.fixed_factors + max_exponent(chosen)
+    @property
+    def default_bits(self) -> int:
+        """3 where the method has them, else its fewest."""
+        return 3 if 3 in self.alphabets else min(self.alphabets)
+
+    def start_size(self, shape: tuple[int, ...], top: int) -> float:
+        """Root mean square of the first weights of a kernel, of a fixed draw."""
+        if self.unit_start:
+            return 1.0
+        factors = self.initial(np.random.default_rng(0), shape, top)
+        first = factors[0] if self.method == "float" else self.integers(factors, top)
+        return float(np.sqrt(np.mean(np.square(first, dtype=np.float64))))
 
 
-QUANTIZERS = {
-    q.method: q
-    for q in (
-        Quantizer(
-            "s3",
-            {2: "ternary", 3: "s3", 4: "s3x4"},
-            2,
-            s3_weights,
-            s3_integers,
-            _s3_initial,
-            s3_penalty,
-        ),
-        Quantizer(
-            "denseshift",
-            {2: "dense2", 3: "dense3", 4: "dense4"},
-            1,
-            dense_shift_weights,
-            dense_shift_integers,
-            _dense_shift_initial,
-        ),
+def _no_integers(factors: Floats, top: int) -> Ints:
+    del factors, top
+    raise UsageError(
+        "train.float",
+        "method 'float' has real weights, and boards run integers.",
+        "train with another --method; int8 is the nearest",
     )
-}
+
+
+def _real(factors: Tensor, top: int) -> Tensor:
+    del top
+    return factors[0]
+
+
+def _rounded(method: str, alphabets: dict[int, str]) -> Quantizer:
+    rule = rounded.RULES[method]
+    return Quantizer(
+        method,
+        alphabets,
+        lambda _top: 1,
+        partial(rounded.rounded_weights, rule),
+        partial(rounded.rounded_integers, rule),
+        rounded.real_initial,
+    )
+
+
+_WITH_ZERO = {2: "ternary", 3: "s3", 4: "s3x4"}
+_DENSE = {2: "dense2", 3: "dense3", 4: "dense4"}
+
+_ALL = (
+    Quantizer(
+        "s3",
+        _WITH_ZERO,
+        lambda top: 1 + top.bit_length(),
+        lambda factors, _top: factored.s3_weights(factors),
+        lambda factors, _top: factored.s3_integers(factors),
+        factored.s3_initial,
+        penalty=factored.s3_penalty,
+        unit_start=True,
+    ),
+    Quantizer(
+        "denseshift",
+        _DENSE,
+        lambda top: top.bit_length(),
+        lambda factors, _top: factored.dense_shift_weights(factors),
+        lambda factors, _top: factored.dense_shift_integers(factors),
+        factored.dense_shift_initial,
+        unit_start=True,
+    ),
+    _rounded("deepshift-q", _DENSE),
+    Quantizer(
+        "deepshift-ps",
+        _WITH_ZERO,
+        lambda top: 1 if top == 1 else 2,
+        factored.deepshift_ps_weights,
+        factored.deepshift_ps_integers,
+        factored.deepshift_ps_initial,
+        project=factored.deepshift_ps_project,
+    ),
+    _rounded("ternary", {2: "ternary"}),
+    _rounded("ternary-absmean", {2: "ternary"}),
+    _rounded("int8", {8: "int8"}),
+    Quantizer("float", {32: FLOAT32}, lambda _top: 1, _real, _no_integers, rounded.real_initial),
+)
+
+QUANTIZERS = {q.method: q for q in _ALL}
 
 
 def quantizer(method: str) -> Quantizer:
@@ -181,13 +141,19 @@ def quantizer(method: str) -> Quantizer:
     return QUANTIZERS[method]
 
 
-def alphabet_for(method: str, bits: int) -> Alphabet:
-    """The alphabet of a method at a bit width. Raises ``train.bits``."""
+def alphabet_name(method: str, bits: int) -> str:
+    """The alphabet of a method at a bit width, or ``FLOAT32``. Raises ``train.bits``."""
     alphabets = quantizer(method).alphabets
     if bits not in alphabets:
+        known = " or ".join(map(str, sorted(alphabets)))
         raise UsageError(
             "train.bits",
-            f"method {method!r} has no {bits}-bit alphabet; it has {sorted(alphabets)} bits.",
-            "choose one with --bits",
+            f"method {method!r} has no {bits}-bit weights; it has {known} bits.",
+            f"leave --bits away ({quantizer(method).default_bits}), or choose another --method",
         )
-    return alphabet(alphabets[bits])
+    return alphabets[bits]
+
+
+def weight_bits(name: str) -> int:
+    """Bits per weight of an alphabet, or 32 for ``FLOAT32``."""
+    return 32 if name == FLOAT32 else alphabet(name).bits
