@@ -368,3 +368,29 @@ def test_command_line_defaults_make_a_plan() -> None:
         "po2_scales": False,
         "channels": [8, 8],
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (["--method", "denseshift"], 3),
+        (["--method", "ternary-absmean"], 2),
+        (["--method", "int8"], 8),
+        (["--method", "float"], 32),
+        (["--method", "deepshift-ps", "--bits", "4"], 4),
+        (["--method", "int8", "--bits", "3"], "'int8' has no 3-bit weights; it has 8 bits"),
+        (["--method", "s3", "--bits", "5"], "it has 2 or 3 or 4 bits"),
+        (["--method", "binary"], "unknown training method 'binary'"),
+    ],
+)
+def test_method_and_bits_go_together(options: list[str], wanted: int | str) -> None:
+    from shiftmcu.train import train_cli
+
+    parser = argparse.ArgumentParser()
+    train_cli.add_arguments(parser)
+    args = parser.parse_args(["--data", "csv:x.csv", "--out", "runs/x", *options])
+    if isinstance(wanted, int):
+        assert train_cli._plan(args).network_options["bits"] == wanted
+    else:
+        with pytest.raises(UsageError, match=wanted):
+            train_cli._plan(args)

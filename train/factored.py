@@ -135,7 +135,7 @@ def deepshift_ps_weights(factors: Tensor, top: int) -> Tensor:
 
 def deepshift_ps_integers(factors: Floats, top: int) -> Ints:
     """The exact values of ``deepshift_ps_weights`` as int16."""
-    sign = np.clip(np.rint(factors[0]), -1, 1).astype(np.int16)
+    sign: Ints = np.clip(np.rint(factors[0]), -1, 1).astype(np.int16)
     if factors.shape[0] == 1:
         return sign
     shift = np.clip(np.rint(factors[1]), 0, top.bit_length() - 1).astype(np.int16)

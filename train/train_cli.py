@@ -23,8 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_data_arguments(parser.add_argument_group("data"))
     net = parser.add_argument_group("network")
     net.add_argument("--network", default="tiny", help="topology (default: %(default)s)")
-    net.add_argument("--method", default="s3", help="s3 or denseshift (default: %(default)s)")
-    net.add_argument("--bits", type=int, default=3, help="bits per weight (default: %(default)s)")
+    net.add_argument(
+        "--method",
+        default="s3",
+        help="s3, denseshift, deepshift-q, deepshift-ps (2-4 bits); ternary, ternary-absmean (2); "
+        "int8 (8); float (32, a baseline that no board runs) (default: %(default)s)",
+    )
+    net.add_argument(
+        "--bits", type=int, help="bits per weight (default: 3 where the method has it)"
+    )
     net.add_argument("--channels", type=_integers, help="channels of stem and blocks: 16,24,32,48")
     net.add_argument("--kernel", type=int, help="taps of the block convolutions (9)")
     net.add_argument("--segments", type=int, help="pooling window, in segments (24)")
@@ -108,7 +115,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if best is not None:
         progress.note(f"best      epoch {best['epoch']}: {100 * best['accuracy']:.2f} % right")
     progress.note(f"wrote     {record['model']}")
-    progress.note(f"next      shiftmcu convert {record['model']} -o {args.out}/converted")
+    convert = f"shiftmcu convert {record['model']} -o {args.out}/converted"
+    baseline = f"shiftmcu evaluate MODEL.shift --against {record['model']} (floats only compare)"
+    progress.note(f"next      {baseline if args.method == 'float' else convert}")
     return record
 
 
@@ -116,9 +125,12 @@ def _plan(args: argparse.Namespace) -> Plan:
     from shiftmcu.train.decide import DEFAULT_RULE
     from shiftmcu.train.examples import BatchOptions, Mixture
     from shiftmcu.train.fit import FitOptions
+    from shiftmcu.train.quantizers import alphabet_name, quantizer
     from shiftmcu.train.runplan import Plan
 
-    network = {"method": args.method, "bits": args.bits, "po2_scales": args.po2_scales}
+    bits = quantizer(args.method).default_bits if args.bits is None else args.bits
+    alphabet_name(args.method, bits)  # a pair that does not exist is refused before data are read
+    network = {"method": args.method, "bits": bits, "po2_scales": args.po2_scales}
     for name in ("channels", "kernel", "segments", "segment", "dropout"):
         if getattr(args, name) is not None:
             network[name] = getattr(args, name)
