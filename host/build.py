@@ -66,8 +66,8 @@ def build_firmware(
     ``model`` is a folder with ``model.c`` and ``model.h``, or their texts by name. ``build_dir``
     is a folder to build in (it is emptied of an earlier build); by default one in the cache.
 
-    Raises ToolMissing (``tool.arm_gcc``, ``tool.platformio``, ``tool.scons``, ``tool.cc``),
-    BuildFailed ``build.failed``, UsageError ``build.model``.
+    Raises ToolMissing (``tool.arm_gcc``, ``tool.riscv_gcc``, ``tool.platformio``, ``tool.scons``,
+    ``tool.cc``), BuildFailed ``build.failed``, UsageError ``build.model``.
     """
     wanted = boards.board(board) if isinstance(board, str) else board
     target = boards.board(wanted.firmware)
@@ -147,7 +147,7 @@ def _environments(board: Board, ini: str) -> bytes:
 
 
 def _key(board: Board, files: Mapping[str, bytes]) -> str:
-    compiler = "cc" if board.emulator == "process" else pio.ARM_GCC
+    compiler = "cc" if board.emulator == "process" else pio.tools_of(board).gcc
     digest = hashlib.sha256(
         f"{board.name} {os.environ.get('SHIFTMCU_PLATFORM', '')} {_version(compiler)}".encode()
     )
@@ -175,7 +175,7 @@ def _build(board: Board, files: Mapping[str, bytes], folder: Path) -> Path:
 
 
 def _build_pio(board: Board, folder: Path) -> str:
-    platform, why = pio.choose_platform()
+    platform, why = pio.choose_platform(board)
     print(f"building {board.name} with PlatformIO platform {platform}: {why}", file=sys.stderr)
     if platform == "ststm32":
         try:
@@ -221,7 +221,7 @@ def _build_native(folder: Path) -> str:
 def _result(board: Board, folder: Path) -> BuildResult:
     elf = folder / "firmware.elf"
     platform = json.loads((folder / "build.json").read_text())["platform"]
-    prefix = "" if platform == "cc" else _tool_prefix()
+    prefix = "" if platform == "cc" else _tool_prefix(board)
     table = _output([f"{prefix}nm", "-S", "--defined-only", str(elf)])
     symbols = {
         fields[3]: int(fields[1], 16)
@@ -243,14 +243,15 @@ def _result(board: Board, folder: Path) -> BuildResult:
     )
 
 
-def _tool_prefix() -> str:
-    """Prefix of the ARM binutils: those on PATH, else those that PlatformIO installed."""
-    if shutil.which("arm-none-eabi-nm"):
-        return "arm-none-eabi-"
+def _tool_prefix(board: Board) -> str:
+    """Prefix of the board's binutils: those on PATH, else those that PlatformIO installed."""
+    tools = pio.tools_of(board)
+    if shutil.which(f"{tools.prefix}nm"):
+        return tools.prefix
     home = Path(os.environ.get("PLATFORMIO_CORE_DIR") or Path.home() / ".platformio")
     found = sorted((home / "packages").glob("toolchain-gccarmnoneeabi*/bin/arm-none-eabi-nm*"))
     if not found:
-        raise pio.no_compiler()
+        raise pio.no_compiler(tools)
     return str(found[0].parent / "arm-none-eabi-")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -49,10 +50,18 @@ class Device:
         self.model = model
         self.build: BuildResult | None = None
         self.emulator: Emulator | None = None
+        self.fault: p.Fault | None = None
+        """How the boot before this one crashed."""
         self._link = link
         self._session = Session(time.monotonic, timing)
         self._stream_ids = itertools.count(int.from_bytes(os.urandom(3), "little") << 8)
         self.info = self._greet()
+
+    @property
+    def boot_id(self) -> int:
+        """Differs from boot to boot of the board."""
+        assert self._session.hello is not None
+        return self._session.hello.boot_id
 
     @property
     def counters(self) -> Counters:
@@ -146,7 +155,11 @@ class Device:
 
     def _greet(self) -> BoardInfo:
         self._session.open(int.from_bytes(os.urandom(4), "little"))
-        event = next(e for e in self._until(Connected) if isinstance(e, Connected))
+        for event in self._until(Connected):
+            if isinstance(event, p.Fault):
+                self.fault = event
+                print(f"the board says of its last run: {event}", file=sys.stderr)
+        assert isinstance(event, Connected)  # the last event of _until
         if self.model is not None:
             error = check_model(event.info, self.model.identity, shiftmcu.__version__)
             if error is not None:

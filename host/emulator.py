@@ -26,9 +26,10 @@ from shiftmcu import boards
 from shiftmcu.boards import Board
 from shiftmcu.errors import FlashFailed, ToolMissing, UsageError
 
-__all__ = ["Emulator", "start"]
+__all__ = ["Emulator", "qemu_of", "start"]
 
 QEMU = "qemu-system-arm"
+RISCV_QEMU = "qemu-system-riscv32"
 START_SECONDS = 15.0
 STOP_SECONDS = 3.0
 _running: weakref.WeakSet[Emulator] = weakref.WeakSet()
@@ -112,16 +113,24 @@ def start(board: Board | str, elf: Path, *, icount: bool = True) -> Emulator:
     )
 
 
+def qemu_of(board: Board) -> str:
+    """The program that emulates this board."""
+    return RISCV_QEMU if board.core.startswith("rv32") else QEMU
+
+
 def _start_qemu(board: Board, elf: Path, *, icount: bool) -> Emulator:
-    if shutil.which(QEMU) is None:
+    qemu = qemu_of(board)
+    if shutil.which(qemu) is None:
+        package = "qemu-system-arm" if qemu == QEMU else "qemu-system-misc"
         raise ToolMissing(
             "tool.qemu",
-            f"{QEMU}, which emulates {board.name}, is not on PATH.",
-            "apt-get install --no-install-recommends qemu-system-arm (or use --board native)",
+            f"{qemu}, which emulates {board.name}, is not on PATH.",
+            f"apt-get install --no-install-recommends {package} (or use --board native)",
         )
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
         command = [
-            *(QEMU, "-M", board.emulator, "-nodefaults", "-display", "none", "-qmp", "stdio"),
+            *(qemu, "-M", board.emulator, "-nodefaults", "-display", "none", "-qmp", "stdio"),
+            *("-bios", "none") * (qemu == RISCV_QEMU),
             *("-icount", "shift=0") * icount,
             *("-chardev", f"socket,id=link,fd={listener.fileno()},server=on,wait=off,nodelay=on"),
             *("-serial", "chardev:link", "-kernel", str(elf)),

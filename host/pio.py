@@ -16,12 +16,14 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+from shiftmcu.boards import Board
 from shiftmcu.errors import BuildFailed, ToolMissing, UsageError
 from shiftmcu.files import cache_folder, write_text
 
-__all__ = ["ARM_GCC", "choose_platform", "run"]
+__all__ = ["ARM_GCC", "choose_platform", "run", "tools_of"]
 
 ARM_GCC = "arm-none-eabi-gcc"
 PROBE_SECONDS = 4.0
@@ -38,11 +40,40 @@ except urllib.error.HTTPError:
 """
 
 
-def choose_platform() -> tuple[str, str]:
+@dataclass(frozen=True)
+class Tools:
+    """A cross compiler as Debian has it. ``prefix``: of its programs; ``packages``: of apt."""
+
+    prefix: str
+    packages: str
+    code: str
+    """Of the error when it is missing."""
+
+    @property
+    def gcc(self) -> str:
+        return self.prefix + "gcc"
+
+
+_ARM = Tools("arm-none-eabi-", "gcc-arm-none-eabi libnewlib-arm-none-eabi", "tool.arm_gcc")
+_RISCV = Tools(
+    "riscv64-unknown-elf-",
+    "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
+    "tool.riscv_gcc",
+)
+
+
+def tools_of(board: Board) -> Tools:
+    """The compiler that the project-local platform takes for this board."""
+    return _RISCV if board.core.startswith("rv32") else _ARM
+
+
+def choose_platform(board: Board) -> tuple[str, str]:
     """(``ststm32`` or ``local``, why). ``$SHIFTMCU_PLATFORM`` decides when it is set.
 
-    Raises ToolMissing ``tool.platformio``, ``tool.arm_gcc``; UsageError ``build.platform``.
+    Raises ToolMissing ``tool.platformio``, ``tool.arm_gcc``, ``tool.riscv_gcc``; UsageError
+    ``build.platform``.
     """
+    tools = tools_of(board)
     if importlib.util.find_spec("platformio") is None:
         raise ToolMissing(
             "tool.platformio",
@@ -54,6 +85,10 @@ def choose_platform() -> tuple[str, str]:
         raise UsageError(
             "build.platform", f"SHIFTMCU_PLATFORM is {wish!r}.", "use auto, local or ststm32"
         )
+    if board.kind == "qemu":  # a machine of QEMU's own: PlatformIO has no platform for it
+        if shutil.which(tools.gcc) is None:
+            raise no_compiler(tools)
+        return "local", "it is an emulated board"
     if wish == "ststm32":
         return "ststm32", "SHIFTMCU_PLATFORM says so"
     if wish == "auto":
@@ -61,20 +96,20 @@ def choose_platform() -> tuple[str, str]:
             return "ststm32", "it is installed"
         if _registry_answers():
             return "ststm32", "PlatformIO's registry answers"
-    if shutil.which(ARM_GCC) is None:
-        raise no_compiler()
+    if shutil.which(tools.gcc) is None:
+        raise no_compiler(tools)
     return "local", (
         "SHIFTMCU_PLATFORM says so" if wish == "local" else "PlatformIO's registry does not answer"
     )
 
 
-def no_compiler() -> ToolMissing:
-    """The error for a machine without the ARM compiler."""
+def no_compiler(tools: Tools = _ARM) -> ToolMissing:
+    """The error for a machine without the cross compiler."""
+    elsewhere = ", and PlatformIO's registry, which has it too, does not answer" * (tools is _ARM)
     return ToolMissing(
-        "tool.arm_gcc",
-        f"{ARM_GCC}, the compiler for ARM boards, is not on PATH, and PlatformIO's registry, "
-        "which has it too, does not answer.",
-        "apt-get install --no-install-recommends gcc-arm-none-eabi libnewlib-arm-none-eabi",
+        tools.code,
+        f"{tools.gcc}, the compiler for this board, is not on PATH{elsewhere}.",
+        f"apt-get install --no-install-recommends {tools.packages}",
     )
 
 

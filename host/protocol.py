@@ -25,6 +25,8 @@ LOGITS_BIT, FEATURES_BIT, LAT_BIT, TENSOR_BIT = 1, 2, 4, 8
 """Bits of START's ``want``."""
 GAP_FLAG = 1
 """Bit of the ``flags`` of EVENT and LOGITS: the decision's window holds a gap."""
+FAULT_WATCHDOG = 0x100
+"""Reason of a FAULT: nobody fed the watchdog."""
 ERR_UNKNOWN, ERR_PAYLOAD, ERR_STATE, ERR_VERSION, ERR_MODEL, ERR_SELFTEST, ERR_INTERNAL = range(
     1, 8
 )
@@ -258,6 +260,25 @@ class Err(TextMessage):
 
 
 @dataclass(frozen=True)
+class Fault(Message):
+    """How the boot before this one crashed. ``status``: ARM's CFSR or RISC-V's mtval."""
+
+    TYPE, HEAD = 0x43, "<IIII"
+    reason: int
+    pc: int
+    lr: int
+    status: int
+
+    def __str__(self) -> str:
+        if self.reason == FAULT_WATCHDOG:
+            return "the watchdog reset it: it had stopped working"
+        return (
+            f"it crashed: exception {self.reason}, pc {self.pc:08x}, lr {self.lr:08x}, "
+            f"status {self.status:08x}"
+        )
+
+
+@dataclass(frozen=True)
 class Selftest(Message):
     TYPE = 0x50
 
@@ -274,7 +295,8 @@ MESSAGES: dict[int, type[Message]] = {
     cls.TYPE: cls
     for cls in (
         *(Hello, HelloAck, InfoReq, Info, Ping, Pong, Start, Stop, Started, Done, Audio, Credit),
-        *(Gap, Event, Logits, Features, TensorOut, Lat, Log, Heartbeat, Err, Selftest, SelftestAck),
+        *(Gap, Event, Logits, Features, TensorOut, Lat, Log, Heartbeat, Err, Fault, Selftest),
+        SelftestAck,
     )
 }
 

@@ -172,7 +172,7 @@ class Session:
                     return []
                 self._answered(State.READY)
                 return [message]
-            case p.Log():
+            case p.Log() | p.Fault():
                 return [message]
         return self._stream_message(message)
 

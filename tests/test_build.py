@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from graphs import random_graph, tiny_graph
 
+from shiftmcu import boards
 from shiftmcu.convert.emit import emit
 from shiftmcu.errors import BuildFailed, ToolMissing, UsageError
 from shiftmcu.host import pio
@@ -22,9 +23,15 @@ MODEL = emit(random_graph(np.random.default_rng(5)))
 BOARDS = ("native", "stm32f405")
 
 
+def _is_built_here(board: boards.Board) -> bool:
+    """Has a firmware of its own and a compiler that Debian has."""
+    return board.firmware == board.name and board.family != "esp32"
+
+
 def need_tools(board: str) -> None:
     """Skips, visibly, where the compiler or PlatformIO is not installed."""
-    if shutil.which("cc" if board == "native" else pio.ARM_GCC) is None:
+    compiler = "cc" if board == "native" else pio.tools_of(boards.board(board)).gcc
+    if shutil.which(compiler) is None:
         pytest.skip(f"no compiler for {board}")
     if board != "native" and importlib.util.find_spec("platformio") is None:
         pytest.skip("no PlatformIO: pip install shiftmcu[build]")
@@ -37,12 +44,14 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize("board", [b.name for b in boards.all_boards() if _is_built_here(b)])
 def test_two_folders_give_the_same_bytes(board: str, tmp_path: Path) -> None:
     need_tools(board)
     first = build_firmware(board, MODEL, tmp_path / "one")
     second = build_firmware(board, MODEL, tmp_path / "another" / "much longer folder name")
     assert first.elf.read_bytes() == second.elf.read_bytes()
+    assert first.text_bytes <= first.board.flash_bytes
+    assert first.data_bytes + first.bss_bytes <= first.board.ram_bytes
     assert str(tmp_path).encode() not in first.elf.read_bytes()
 
 
@@ -94,6 +103,8 @@ def test_a_model_needs_both_files(tmp_path: Path) -> None:
     [
         ("native", "tool.cc", "gcc"),
         ("stm32f405", "tool.arm_gcc", "gcc-arm-none-eabi"),
+        ("microbit-qemu", "tool.arm_gcc", "gcc-arm-none-eabi"),
+        ("rv32-virt", "tool.riscv_gcc", "gcc-riscv64-unknown-elf"),
     ],
 )
 def test_missing_compiler(
@@ -121,18 +132,19 @@ def test_missing_python_tool(module: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_platform_choice(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:
     need_tools("stm32f405")
+    board = boards.board("stm32f405")
     monkeypatch.setenv("SHIFTMCU_PLATFORM", "ststm32")
-    assert pio.choose_platform()[0] == "ststm32"
+    assert pio.choose_platform(board)[0] == "ststm32"
     monkeypatch.setenv("SHIFTMCU_PLATFORM", "esp32")
     with pytest.raises(UsageError):
-        pio.choose_platform()
+        pio.choose_platform(board)
     monkeypatch.setenv("SHIFTMCU_PLATFORM", "auto")
     monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(own_cache / "pio"))
     own_cache.mkdir()
     (own_cache / "registry-silent").touch()  # as after a probe in vain: no second one for an hour
-    assert pio.choose_platform() == ("local", "PlatformIO's registry does not answer")
+    assert pio.choose_platform(board) == ("local", "PlatformIO's registry does not answer")
     (own_cache / "pio" / "platforms" / "ststm32").mkdir(parents=True)
-    assert pio.choose_platform() == ("ststm32", "it is installed")
+    assert pio.choose_platform(board) == ("ststm32", "it is installed")
 
 
 def test_own_board_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

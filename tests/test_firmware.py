@@ -13,7 +13,7 @@ from graphs import tiny_graph
 from numpy.typing import NDArray
 from test_build import need_tools
 
-from shiftmcu import __version__, blob, native
+from shiftmcu import __version__, blob, boards, native
 from shiftmcu.convert.emit import emit
 from shiftmcu.frontend import FRONTEND_ID
 from shiftmcu.host import emulator
@@ -47,14 +47,16 @@ def _clip(seed: int, samples: int) -> NDArray[np.int16]:
     return noise.clip(-32768, 32767).astype(np.int16)
 
 
-BOARDS = ("native", "stm32f405-qemu", "microbit-qemu", "mps2-an385", "mps2-an500")
+BOARDS = ("native", "stm32f405-qemu", "microbit-qemu", "mps2-an385", "mps2-an500", "rv32-virt")
 
 
 @pytest.fixture(scope="module", params=BOARDS)
 def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     need_tools(request.param)
-    if request.param != "native" and shutil.which(emulator.QEMU) is None:
-        pytest.skip("no qemu-system-arm")
+    if request.param != "native":
+        qemu = emulator.qemu_of(boards.board(request.param))
+        if shutil.which(qemu) is None:
+            pytest.skip(f"no {qemu}")
     graph = _graph()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHIFTMCU_CACHE", str(tmp_path_factory.mktemp("cache")))
@@ -85,7 +87,9 @@ def test_golden_packet(rig: Rig) -> None:
 def test_info(rig: Rig) -> None:
     info = rig.client.info()
     board = rig.built.board
-    unit = {"process": "ns", "netduinoplus2": "instructions"}.get(board.emulator, "ticks")
+    unit = {"process": "ns", "netduinoplus2": "instructions", "virt": "instructions"}.get(
+        board.emulator, "ticks"
+    )
     assert info["fw_version"] == __version__
     assert info["board"] == board.firmware
     assert info["tick_unit"] == unit

@@ -6,7 +6,6 @@
 #include "port_cortex.h"
 
 #include "ring.h"
-#include "version.h"
 
 #define READY_POLLS 200000u /* 20 ms or more at 16 MHz; a crystal needs about 2 ms */
 #define READY_POLLS_EMULATED 10u
@@ -21,7 +20,6 @@ static bool is_hardware = true;
 static volatile uint32_t interrupt_ticks;             /* spent in interrupts since boot */
 static uint32_t uart_entry_ticks, systick_entry_ticks; /* what one costs outside its body */
 static uint32_t timer_ticks_per_us;
-static uint32_t boot_count __attribute__((section(".noinit")));
 
 static uint32_t ticks_now(void)
 {
@@ -126,7 +124,7 @@ static void start_interrupts(void)
 
 static void find_fault(void)
 {
-    const smcu_port_fault_t *record = smcu_cortex_fault_record();
+    const smcu_port_fault_t *record = smcu_bare_take_fault();
     bool watchdog = false;
 
     info.reset_reason = smcu_chip_reset_reason(&watchdog);
@@ -136,14 +134,6 @@ static void find_fault(void)
         fault.reason = SMCU_FAULT_WATCHDOG;
     }
     has_fault = record != NULL || watchdog;
-}
-
-static void print(const char *text)
-{
-    while (*text != '\0') {
-        smcu_port_write((const uint8_t *)text, 1);
-        text++;
-    }
 }
 
 void smcu_port_init(int argc, char **argv)
@@ -158,9 +148,8 @@ void smcu_port_init(int argc, char **argv)
     start_interrupts(); /* before the first byte can come: what it measures must not be disturbed */
     smcu_chip_start_pins(clock_hz);
     smcu_chip_start_watchdog();
-    info.boot_id = (++boot_count * 2654435761u) ^ smcu_cortex_noise;
-    print("\r\nshiftmcu " SMCU_FW_VERSION " on " SMCU_BOARD "\r\n");
-    smcu_port_write((const uint8_t[]){0}, 1);
+    info.boot_id = smcu_bare_boot_id();
+    smcu_bare_greet();
 }
 
 const smcu_port_info_t *smcu_port_info(void)
@@ -183,18 +172,7 @@ uint32_t smcu_port_ticks(void)
 
 uint32_t smcu_port_micros(void)
 {
-    static uint32_t last, rest, micros;
-    const uint32_t now = smcu_chip_timer();
-    const uint32_t passed = now - last;
-
-    last = now;
-    micros += passed / timer_ticks_per_us;
-    rest += passed % timer_ticks_per_us;
-    if (rest >= timer_ticks_per_us) {
-        rest -= timer_ticks_per_us;
-        micros++;
-    }
-    return micros;
+    return smcu_bare_micros(smcu_chip_timer(), timer_ticks_per_us);
 }
 
 void smcu_port_write(const uint8_t *bytes, size_t n)

@@ -8,9 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "port.h"
-
-#define REG(address) (*(volatile uint32_t *)(uintptr_t)(address))
+#include "port_bare.h"
 
 #define SYSTICK_CTRL REG(0xe000e010u)
 #define SYSTICK_LOAD REG(0xe000e014u)
@@ -58,9 +56,5 @@ bool smcu_cortex_wait_for(volatile const uint32_t *reg, uint32_t mask, uint32_t 
 
 void smcu_cortex_uart_irq(void);
 void smcu_cortex_systick_irq(void);
-/* What the stack's memory held at power-on, summed: noise that tells boots apart. */
-extern uint32_t smcu_cortex_noise;
-/* The record that a fault left, or NULL. */
-const smcu_port_fault_t *smcu_cortex_fault_record(void);
 
 #endif

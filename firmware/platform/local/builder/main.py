@@ -7,21 +7,30 @@ from SCons.Script import AlwaysBuild, Builder, Default, DefaultEnvironment
 
 env = DefaultEnvironment()
 
-if not shutil.which("arm-none-eabi-gcc", path=env["ENV"].get("PATH")):
+cpu = env.BoardConfig().get("build.cpu")
+if cpu.startswith("cortex"):
+    tools, packages = "arm-none-eabi-", "gcc-arm-none-eabi libnewlib-arm-none-eabi"
+    machine = link = ["-mthumb", "-mcpu=" + cpu]
+else:
+    tools, packages = "riscv64-unknown-elf-", "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf"
+    machine = [f"-march={cpu}_zicsr", "-mabi=ilp32", "--specs=picolibc.specs"]
+    link = ["-march=" + cpu, *machine[1:]]  # the name by which the compiler finds its libraries
+
+if not shutil.which(tools + "gcc", path=env["ENV"].get("PATH")):
     sys.stderr.write(
-        "Error: arm-none-eabi-gcc is not on PATH; on Debian: "
-        "apt-get install --no-install-recommends gcc-arm-none-eabi libnewlib-arm-none-eabi\n"
+        f"Error: {tools}gcc is not on PATH; on Debian: "
+        f"apt-get install --no-install-recommends {packages}\n"
     )
     env.Exit(1)
 
 env.Replace(
-    AR="arm-none-eabi-gcc-ar",
-    AS="arm-none-eabi-as",
-    CC="arm-none-eabi-gcc",
-    CXX="arm-none-eabi-g++",
-    OBJCOPY="arm-none-eabi-objcopy",
-    RANLIB="arm-none-eabi-gcc-ranlib",
-    SIZETOOL="arm-none-eabi-size",
+    AR=tools + "gcc-ar",
+    AS=tools + "as",
+    CC=tools + "gcc",
+    CXX=tools + "g++",
+    OBJCOPY=tools + "objcopy",
+    RANLIB=tools + "gcc-ranlib",
+    SIZETOOL=tools + "size",
     PROGNAME="firmware",
     PROGSUFFIX=".elf",
     SIZEPROGREGEXP=r"^(?:\.text|\.data)\s+(\d+).*",
@@ -29,8 +38,7 @@ env.Replace(
     SIZECHECKCMD="$SIZETOOL -A -d $SOURCES",
     SIZEPRINTCMD="$SIZETOOL -B -d $SOURCES",
 )
-cpu = ["-mthumb", "-mcpu=" + env.BoardConfig().get("build.cpu")]
-env.Append(ASFLAGS=cpu, CCFLAGS=cpu, LINKFLAGS=[*cpu, "-nostartfiles"], LIBS=["c", "gcc"])
+env.Append(ASFLAGS=machine, CCFLAGS=machine, LINKFLAGS=[*link, "-nostartfiles"], LIBS=["c", "gcc"])
 env.ProcessFlags(env.BoardConfig().get("build.extra_flags", ""))
 env.Append(
     BUILDERS={
