@@ -15,13 +15,15 @@ from shiftmcu.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ
 FRONTEND_PER_FRAME = 32_700
 PER_WEIGHT_AND_LANE_PAIR = {2: 3.7, 3: 4.0}  # time lanes
 PER_WEIGHT_OF_TWO_CHANNELS = {2: 3.1, 3: 3.5}  # channel lanes
-PER_WEIGHT_WIDE = 4.4  # each position, 4 bits and int8
+PER_WEIGHT_WIDE = 4.4  # each output, 4 bits and int8
+PER_PATCH_VALUE = 12.0  # 2-D: gather one tap of one output
 PER_OUTPUT = 70.0  # unpack, requantize, store
 PAIR_TABLE = 400.0  # channel lanes, per layer and block
 PER_POOL_VALUE = 6.5
 
 TIME_LANES = "time-lanes"  # a word carries two positions
 CHANNEL_LANES = "channel-lanes"  # a word carries two output channels
+PATCH_LANES = "patch-lanes"  # 2-D: a word carries two positions or columns
 WIDE = "wide"  # 4-bit alphabets: no lanes
 INT8 = "int8"  # multiplications, no lanes
 POOL = "pool"
@@ -53,24 +55,29 @@ def layer_cost(graph: QuantGraph, layer: ConvLayer | PoolLayer, rows_per_block: 
         values = layer.channels * (layer.segment + 2 * layer.segments)
         return Cost(POOL, 0, round(PER_POOL_VALUE * values * rows_per_block * rate))
     kernel = kernel_of(layer, rows_per_block)
-    outputs = PER_OUTPUT * layer.channels * rows_per_block
-    per_block = outputs + rows_per_block * _sums(layer, kernel, rows_per_block)
-    return Cost(kernel, round(layer.weights.size * rows_per_block * rate), round(per_block * rate))
+    outputs = rows_per_block * layer.out_width
+    per_output = PER_OUTPUT * layer.channels + _sums(layer, kernel, outputs)
+    if layer.is_plane:
+        per_output += PER_PATCH_VALUE * layer.taps
+    shift_adds = round(layer.weights.size * outputs * rate)
+    return Cost(kernel, shift_adds, round(per_output * outputs * rate))
 
 
 def kernel_of(layer: ConvLayer, rows_per_block: float) -> str:
     """The kernel that conv.c chooses."""
     if layer.alphabet.bits >= 4:
         return WIDE if layer.alphabet.bits == 4 else INT8
+    if layer.is_plane:
+        return PATCH_LANES
     return TIME_LANES if rows_per_block >= 2 else CHANNEL_LANES
 
 
-def _sums(layer: ConvLayer, kernel: str, rows: float) -> float:
-    """Instructions for the sums of one position."""
+def _sums(layer: ConvLayer, kernel: str, outputs: float) -> float:
+    """Instructions for the sums of one of the outputs of a block."""
     weights, bits = layer.weights.size, layer.alphabet.bits
     if kernel in (WIDE, INT8):
         return PER_WEIGHT_WIDE * weights
     if kernel == CHANNEL_LANES:
         return PER_WEIGHT_OF_TWO_CHANNELS[bits] * weights + PAIR_TABLE
-    lane_pairs = (round(rows) + 1) // 2
-    return PER_WEIGHT_AND_LANE_PAIR[bits] * weights * lane_pairs / rows
+    lane_pairs = (round(outputs) + 1) // 2
+    return PER_WEIGHT_AND_LANE_PAIR[bits] * weights * lane_pairs / outputs

@@ -65,7 +65,7 @@ def arena(graph: QuantGraph) -> Arena:
     for i, shape in enumerate(shapes):
         layer = graph.layers[i - 1] if i > 0 else None
         rows = 1 if shape.pooled else graph.total_stride // shape.stride
-        buffer = _rounded((history_rows(graph, i) + rows) * shape.channels)
+        buffer = _rounded((history_rows(graph, i) + rows) * shape.values)
         if isinstance(layer, ConvLayer) and layer.is_logits:
             sizes.append(4 * layer.channels)
             offsets.append(logits[i - 1])
@@ -86,20 +86,30 @@ def _logit_offsets(graph: QuantGraph, at: int) -> dict[int, int]:
 
 
 def _scratch_bytes(graph: QuantGraph) -> int:
-    """The largest need of any layer, and of the frontend (``smcu_conv_scratch_words``)."""
+    """The largest need of any layer, and of the frontend."""
     needs = [FRONTEND_SCRATCH_BYTES]
     shapes = tensor_shapes(graph)
     for i, layer in enumerate(graph.layers):
-        if isinstance(layer, PoolLayer) or layer.alphabet.bits >= 4:
-            continue  # no lanes: the weights are too large for 16-bit sums
-        positions = 1 if shapes[i + 1].pooled else graph.total_stride // shapes[i + 1].stride
-        if positions == 1:
-            words = 1 << 2 * layer.alphabet.bits
-        else:
-            half = (positions + 1) // 2
-            words = (layer.kernel_t + (half - 1) * layer.stride_t) * layer.in_channels
-        needs.append(4 * words)
+        if isinstance(layer, ConvLayer):
+            positions = 1 if shapes[i + 1].pooled else graph.total_stride // shapes[i + 1].stride
+            needs.append(4 * _scratch_words(layer, positions))
     return max(needs)
+
+
+def _scratch_words(layer: ConvLayer, positions: int) -> int:
+    """``smcu_conv_scratch_words``."""
+    has_lanes = layer.alphabet.bits < 4  # else the weights are too large for 16-bit sums
+    if layer.is_plane:
+        outputs = positions * layer.out_width
+        if not has_lanes:
+            return (layer.taps + 3) // 4
+        return (2 if outputs > 2 else 1) * layer.taps + (2 * layer.taps + 3) // 4
+    if not has_lanes:
+        return 0
+    if positions == 1:
+        return 1 << 2 * layer.alphabet.bits
+    half = (positions + 1) // 2
+    return (layer.kernel_t + (half - 1) * layer.stride_t) * layer.in_channels
 
 
 def _rounded(n_bytes: int) -> int:

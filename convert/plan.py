@@ -31,7 +31,8 @@ class LayerPlan:
     """One layer. ``flash_bytes``: in the model; ``ram_bytes``: its buffers in the arena.
 
     ``shift_adds`` (exact) and ``instructions`` (estimate) are per second of audio. ``shape`` is
-    the weights' (C_out, K, C_in), or a pool's (channels, segment, segments).
+    the weights' (C_out, K, C_in), in 2-D (C_out, K_time, K_freq, C_in), or a pool's (channels,
+    segment, segments).
     """
 
     name: str
@@ -158,8 +159,10 @@ def check_fit(made: Plan) -> None:
 def _layer_plan(layer: Layer, cost: Cost, ram_bytes: int) -> LayerPlan:
     common = (cost.kernel, cost.shift_adds, cost.instructions, model_bytes(layer), ram_bytes)
     if isinstance(layer, ConvLayer):
-        shape = (layer.channels, layer.kernel_t, layer.in_channels)
-        op = "dense" if layer.is_logits else "conv1d" if layer.residual is None else "conv1d+add"
+        across = (layer.kernel_f,) if layer.is_plane else ()
+        shape = (layer.channels, layer.kernel_t, *across, layer.in_channels)
+        op = "conv2d" if layer.is_plane else "dense" if layer.is_logits else "conv1d"
+        op += "" if layer.residual is None else "+add"
         kind = layer.alphabet
         return LayerPlan(layer.name, op, shape, kind.name, kind.bits, *common)
     shape = (layer.channels, layer.segment, layer.segments)

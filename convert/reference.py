@@ -3,8 +3,8 @@
 Every other implementation (the C runtime, the emulator, the board) must equal these integers bit
 for bit. Sums are formed in int64 and asserted to fit int32, so a wrong overflow proof shows here.
 
-Shapes: features int8 (frames, bins), an activation tensor int8 (positions, channels) with zero
-point -128, logits int32 (decisions, n_logits). Tensor 0 is the features, tensor ``i + 1`` the
+Shapes: features int8 (frames, bins), an activation tensor int8 (positions, width * channels) with
+zero point -128, logits int32 (decisions, n_logits). Tensor 0 is the features, tensor ``i + 1`` the
 output of ``graph.layers[i]``.
 """
 
@@ -33,7 +33,7 @@ class Trace:
     """Every integer of one run.
 
     ``logits``: int32 (decisions, n_logits), heads in the model's order. ``tensors``: one array per
-    tensor id, int8 (positions, channels); a head's tensor is its int32 logits.
+    tensor id, int8 (positions, width * channels); a head's tensor is its int32 logits.
     """
 
     logits: NDArray[np.int32]
@@ -91,29 +91,28 @@ def run_clip(graph: QuantGraph, pcm: NDArray[np.int16]) -> ClipResult:
 
 
 def accumulate(layer: ConvLayer, u: Int) -> Int:
-    """Exact sums ``bias + sum(w u)``: u (rows, C_in) of 0..255 -> int64 (positions, C_out)."""
-    if layer.weights.shape[2] != 1 or layer.in_width != 1 or layer.stride_f != 1:
+    """Exact sums ``bias + sum(w u)``: u (rows, in_width * C_in) of 0..255 -> int64
+    (positions, out_width * C_out)."""
+    if layer.groups != 1:
         raise UsageError(
             "model.unsupported",
-            f"layer '{layer.name}' is a 2-D convolution; this version runs 1-D ones.",
-            "use kernels over time only",
+            f"layer '{layer.name}' has groups, and this version runs none.",
+            "use convolutions without groups",
         )
-    c_out, taps, _, c_group = layer.weights.shape
-    stride = layer.stride_t
-    positions = len(u) // stride
-    # Causal: position p reads rows p*stride + stride - taps .. p*stride + stride - 1.
-    before = max(taps - stride, 0)
-    rows = np.concatenate([np.zeros((before, u.shape[1]), np.int64), u])
-    start = stride - taps + before
-    acc = np.tile(layer.bias.astype(np.int64), (positions, 1))
-    per_group = c_out // layer.groups
-    for group in range(layer.groups):
-        inputs = slice(group * c_group, (group + 1) * c_group)
-        outputs = slice(group * per_group, (group + 1) * per_group)
-        for tap in range(taps):
-            tap_rows = rows[start + tap :: stride, inputs][:positions]
-            acc[:, outputs] += tap_rows @ layer.weights[outputs, tap, 0].T.astype(np.int64)
-    return acc
+    c_out, kernel_t, kernel_f, c_in = layer.weights.shape
+    positions = len(u) // layer.stride_t
+    # Causal: position p reads rows p*stride + stride - kernel .. p*stride + stride - 1.
+    before = max(kernel_t - layer.stride_t, 0)
+    start = layer.stride_t - kernel_t + before
+    # Column j reads columns j*stride - left .. of the input, so j*stride .. of the padded one.
+    left = (kernel_f - 1) // 2
+    plane = np.pad(u.reshape(len(u), layer.in_width, c_in), ((before, 0), (left, kernel_f), (0, 0)))
+    acc = np.tile(layer.bias.astype(np.int64), (positions, layer.out_width, 1))
+    for t, f in np.ndindex(kernel_t, kernel_f):
+        rows = plane[start + t :: layer.stride_t, f :: layer.stride_f]
+        taps = rows[:positions, : layer.out_width]
+        acc += taps @ layer.weights[:, t, f].T.astype(np.int64)
+    return acc.reshape(positions, layer.out_width * c_out)
 
 
 def _convolution(
@@ -121,16 +120,22 @@ def _convolution(
 ) -> NDArray[Any]:
     """``rshift(acc m + u_res r, s)``, clamped to an activation unless the layer is a head."""
     acc = _int32(accumulate(layer, source.astype(np.int64) + ZERO_POINT), layer.name)
-    total = acc * layer.mult.astype(np.int64)
+    mult, shift = (_per_value(layer, x) for x in (layer.mult, layer.shift))
+    total = acc * mult
     if residual is not None and layer.residual_mult is not None:
-        total += (residual.astype(np.int64) + ZERO_POINT) * layer.residual_mult.astype(np.int64)
-    shift = layer.shift.astype(np.int64)
+        u = residual.astype(np.int64) + ZERO_POINT
+        total += u * _per_value(layer, layer.residual_mult)
     _int32(total + (np.int64(1) << (shift - 1)), layer.name)
     value = rshift(total, shift)
     if layer.is_logits:
         return value.astype(np.int32)
     activation: NDArray[np.int8] = (np.clip(value, 0, 255) - ZERO_POINT).astype(np.int8)
     return activation
+
+
+def _per_value(layer: ConvLayer, parameter: NDArray[Any]) -> Int:
+    """A parameter (C_out,) for every value of a position, int64 (out_width * C_out,)."""
+    return np.tile(parameter.astype(np.int64), layer.out_width)
 
 
 def _pool(layer: PoolLayer, source: NDArray[np.int8]) -> NDArray[np.int8]:

@@ -155,13 +155,13 @@ def locate(
         if one.shape == other.shape and np.array_equal(one, other):
             continue
         at = int(np.argmax(one != other)) if one.shape == other.shape else 0
-        channels = _channels(model, layer)
+        values = _values(model, layer)
         return Difference(
             found.pair,
             found.clip,
             "layer",
             model.graph.layers[layer].name,
-            (decision, at // channels, at % channels),
+            (decision, at // values, at % values),
             int(one[at]),
             int(other[at]),
         )
@@ -171,8 +171,8 @@ def locate(
     )
 
 
-def _channels(model: Model, layer: int) -> int:
-    return tensor_shapes(model.graph)[layer + 1].channels
+def _values(model: Model, layer: int) -> int:
+    return tensor_shapes(model.graph)[layer + 1].values
 
 
 def _reached(decisions: list[native.StreamDecision], wanted: int) -> bool:

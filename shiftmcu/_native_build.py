@@ -36,7 +36,7 @@ smcu_status_t smcu_net_init(smcu_net_t *net, const smcu_model_t *model, void *ar
 int8_t *smcu_net_input(smcu_net_t *net);
 const int32_t *smcu_net_run(smcu_net_t *net);
 const uint8_t *smcu_net_tensor(const smcu_net_t *net, uint32_t tensor, uint32_t *rows,
-                               uint32_t *channels);
+                               uint32_t *values);
 
 typedef struct { uint8_t n_slots; uint8_t classes[...]; uint16_t score; uint16_t margin;
                  ...; } smcu_intent_t;

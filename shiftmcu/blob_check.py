@@ -28,6 +28,9 @@ MAX_BINS = 256
 MAX_CHANNELS = 1024
 MAX_KERNEL = 255
 MAX_STRIDE = 64
+MAX_WIDTH = 256
+MAX_TAPS = 1 << 18
+MAX_VALUES = 4096  # of one position
 MAX_TOTAL_STRIDE = 256
 MAX_SEGMENT = 1024
 MAX_SEGMENTS = 256
@@ -100,12 +103,17 @@ def _limit(what: str, value: int, low: int, high: int) -> None:
 def _check_conv(layer: ConvLayer) -> None:
     if layer.weights.ndim != 4 or layer.weights.dtype != np.int16:
         raise refuse("shape", f"weights of '{layer.name}' are not int16 with 4 axes.")
-    if layer.weights.shape[2] != 1 or (layer.stride_f, layer.in_width, layer.groups) != (1, 1, 1):
-        raise refuse("unsupported", f"layer '{layer.name}' is 2-D or grouped; abi 1 runs 1-D ones.")
+    if layer.groups != 1:
+        raise refuse("unsupported", f"layer '{layer.name}' is grouped; abi 1 has no groups.")
     _limit(f"output channels of '{layer.name}'", layer.channels, 1, MAX_CHANNELS)
     _limit(f"input channels of '{layer.name}'", layer.in_channels, 1, MAX_CHANNELS)
     _limit(f"kernel of '{layer.name}'", layer.kernel_t, 1, MAX_KERNEL)
     _limit(f"stride of '{layer.name}'", layer.stride_t, 1, MAX_STRIDE)
+    _limit(f"kernel over frequency of '{layer.name}'", layer.kernel_f, 1, MAX_KERNEL)
+    _limit(f"stride over frequency of '{layer.name}'", layer.stride_f, 1, MAX_STRIDE)
+    _limit(f"input width of '{layer.name}'", layer.in_width, 1, MAX_WIDTH)
+    _limit(f"weights per channel of '{layer.name}'", layer.taps, 1, MAX_TAPS)
+    _limit(f"values of '{layer.name}'", layer.out_width * layer.channels, 1, MAX_VALUES)
     encode(layer.weights, layer.alphabet)
     _check_parameters(layer)
     _prove(layer)
@@ -161,21 +169,28 @@ def _check_shapes(
     if layer.input > 0 and getattr(graph.layers[layer.input - 1], "is_logits", False):
         raise refuse("graph", f"layer '{layer.name}' reads logits.")
     if isinstance(layer, PoolLayer):
-        if source.pooled or source.channels != layer.channels:
+        if source.pooled or source.values != layer.channels:
             raise refuse("shape", f"pool '{layer.name}' does not fit its input.")
         return
-    if source.channels != layer.in_channels:
+    if source.values != layer.in_width * layer.in_channels:
         raise refuse("shape", f"layer '{layer.name}' does not fit the channels of its input.")
-    if source.pooled and (layer.kernel_t != 1 or layer.stride_t != 1):
+    if source.pooled and (layer.kernel_t, layer.stride_t, *_frequency(layer)) != (1, 1, 1, 1, 1):
         raise refuse("shape", f"layer '{layer.name}' is a convolution after the pool.")
     if layer.is_logits and not source.pooled:
         raise refuse("graph", f"logits layer '{layer.name}' stands before the pool.")
     if layer.residual is not None:
         if layer.residual > 0 and getattr(graph.layers[layer.residual - 1], "is_logits", False):
             raise refuse("graph", f"layer '{layer.name}' adds logits.")
-        wanted = TensorShape(layer.channels, source.stride * layer.stride_t, source.pooled)
-        if shapes[layer.residual] != wanted:
+        residual = shapes[layer.residual]
+        wanted = (source.stride * layer.stride_t, source.pooled)
+        values = layer.out_width * layer.channels
+        if residual.values != values or (residual.stride, residual.pooled) != wanted:
             raise refuse("shape", f"the residual of '{layer.name}' has another shape.")
+
+
+def _frequency(layer: ConvLayer) -> tuple[int, int, int]:
+    """What a 1-D layer has 1 of."""
+    return (layer.kernel_f, layer.stride_f, layer.in_width)
 
 
 def _check_strides(graph: QuantGraph, shapes: list[TensorShape]) -> None:

@@ -119,8 +119,8 @@ def _layer(data: bytes, fields: tuple[int, ...]) -> Layer:
         return PoolLayer(name, source, c_in, segment, segments)
     if op != OP_CONV:
         raise refuse("op", f"layer '{name}' has operation {op}.")
-    if (kernel_f, stride_f, in_width, groups) != (1, 1, 1, 1):
-        raise refuse("unsupported", f"layer '{name}' is 2-D or grouped; abi 1 runs 1-D ones.")
+    if groups != 1:
+        raise refuse("unsupported", f"layer '{name}' is grouped; abi 1 has no groups.")
     if alphabet_id >= len(po2.ALPHABETS):
         raise refuse("alphabet", f"layer '{name}' has alphabet {alphabet_id}.")
     alphabet = po2.alphabet(alphabet_id)
@@ -129,7 +129,7 @@ def _layer(data: bytes, fields: tuple[int, ...]) -> Layer:
     multipliers = _array(data, residual_at, "<i4", c_out) if has_residual else None
     try:
         raw = _bytes(data, codes_at, codes_bytes)
-        codes = po2.unpack(raw, c_out, kernel_t * c_in, alphabet.bits)
+        codes = po2.unpack(raw, c_out, kernel_t * kernel_f * c_in, alphabet.bits)
         weights = po2.decode(codes, alphabet)
     except UsageError as error:
         raise refuse("code", f"layer '{name}': {error.message}") from error
@@ -138,8 +138,10 @@ def _layer(data: bytes, fields: tuple[int, ...]) -> Layer:
         input=source,
         residual=residual if has_residual else None,
         alphabet=alphabet,
-        weights=weights.reshape(c_out, kernel_t, 1, c_in),
+        weights=weights.reshape(c_out, kernel_t, kernel_f, c_in),
         stride_t=stride_t,
+        stride_f=stride_f,
+        in_width=in_width,
         bias=parameters["bias"].astype(np.int32),
         mult=parameters["mult"].astype(np.int32),
         shift=parameters["shift"].copy(),

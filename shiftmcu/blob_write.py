@@ -116,7 +116,7 @@ def _layer_fields(layer: Layer, sections: _Sections) -> tuple[int, ...]:
     raw = po2.pack(codes, layer.alphabet.bits)
     shape = (
         *(layer.input, layer.residual or 0, layer.in_channels, layer.channels),
-        *(layer.kernel_t, layer.weights.shape[2], layer.stride_t, layer.stride_f),
+        *(layer.kernel_t, layer.kernel_f, layer.stride_t, layer.stride_f),
         *(layer.in_width, layer.groups),
     )
     offsets = (parameters_at, residual_at, sections.add(raw), len(raw))

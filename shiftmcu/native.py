@@ -195,7 +195,7 @@ class Stream:
         return self.push(np.zeros(self.flush_samples, np.int16))
 
     def tensor(self, tensor: int) -> NDArray[np.int8] | None:
-        """Activations int8 (positions, channels) of the last block, tensor id from 1; None for
+        """Activations int8 (positions, values) of the last block, tensor id from 1; None for
         logits. A debugging aid: push a block, then look."""
         return _tensor(self._native, self._native.ffi.addressof(self._stream.net), tensor)
 
@@ -240,14 +240,14 @@ class Network:
 
 
 def _tensor(native: Any, net: Any, tensor: int) -> NDArray[np.int8] | None:
-    rows, channels = native.ffi.new("uint32_t *"), native.ffi.new("uint32_t *")
-    data = native.lib.smcu_net_tensor(net, tensor, rows, channels)
+    rows, values = native.ffi.new("uint32_t *"), native.ffi.new("uint32_t *")
+    data = native.lib.smcu_net_tensor(net, tensor, rows, values)
     if data == native.ffi.NULL:
         return None
-    count = rows[0] * channels[0]
+    count = rows[0] * values[0]
     u = np.frombuffer(native.ffi.buffer(data, count), np.uint8)
     q = (u ^ np.uint8(0x80)).view(np.int8)  # q = u - 128
-    return np.asarray(q.reshape(rows[0], channels[0]))
+    return np.asarray(q.reshape(rows[0], values[0]))
 
 
 def _samples(pcm: NDArray[np.int16]) -> NDArray[np.int16]:

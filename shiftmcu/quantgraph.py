@@ -33,8 +33,9 @@ class ConvLayer:
     ``input``, ``residual``: tensor ids. ``weights``: int16 (C_out, K_time, K_freq, C_in / groups),
     values of ``alphabet``. ``bias``, ``mult`` (1..32767): int32 (C_out,); ``shift`` (1..31): uint8
     (C_out,); ``residual_mult`` (>= 0): int32 (C_out,), None where ``residual`` is. ``is_logits``:
-    the result is int32 without clamp. The 2-D fields (``stride_f``, ``in_width``, ``groups``) are
-    reserved: abi 1 wants 1.
+    the result is int32 without clamp. The input's positions are read as ``in_width`` columns of
+    C_in channels; a 1-D layer has ``in_width``, K_freq and ``stride_f`` 1. ``groups`` is reserved:
+    abi 1 wants 1.
     """
 
     name: str
@@ -60,6 +61,20 @@ class ConvLayer:
     @property
     def kernel_t(self) -> int:
         return int(self.weights.shape[1])
+
+    @property
+    def kernel_f(self) -> int:
+        return int(self.weights.shape[2])
+
+    @property
+    def is_plane(self) -> bool:
+        """Reads columns: a 2-D convolution."""
+        return self.in_width > 1 or self.kernel_f > 1
+
+    @property
+    def out_width(self) -> int:
+        """Output columns."""
+        return -(-self.in_width // self.stride_f)
 
     @property
     def in_channels(self) -> int:
@@ -164,21 +179,31 @@ class QuantGraph:
 
 @dataclass(frozen=True)
 class TensorShape:
-    """``stride``: frames per position. ``pooled``: one position per decision, after the pool."""
+    """``width`` columns of ``channels``: what the producer made; a reader may see other columns.
 
+    ``stride``: frames per position. ``pooled``: one position per decision, after the pool.
+    """
+
+    width: int
     channels: int
     stride: int
     pooled: bool
 
+    @property
+    def values(self) -> int:
+        """Per position, column by column."""
+        return self.width * self.channels
+
 
 def tensor_shapes(graph: QuantGraph) -> list[TensorShape]:
     """Shape of every tensor id; inputs must point backwards (``blob`` checks that)."""
-    shapes = [TensorShape(graph.bins, 1, pooled=False)]
+    shapes = [TensorShape(1, graph.bins, 1, pooled=False)]
     for layer in graph.layers:
         source = shapes[layer.input]
         if isinstance(layer, PoolLayer):
-            shape = TensorShape(2 * layer.channels, source.stride * layer.segment, pooled=True)
+            shape = TensorShape(1, 2 * layer.channels, source.stride * layer.segment, pooled=True)
         else:
-            shape = TensorShape(layer.channels, source.stride * layer.stride_t, source.pooled)
+            stride = source.stride * layer.stride_t
+            shape = TensorShape(layer.out_width, layer.channels, stride, source.pooled)
         shapes.append(shape)
     return shapes

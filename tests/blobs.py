@@ -58,6 +58,21 @@ def small_graph() -> blob.QuantGraph:
     return graphs.with_selftest(graph, replace(test, logits=logits))
 
 
+def small_plane_graph() -> blob.QuantGraph:
+    """Two 2-D convolutions, the second with a residual, in the place of the small graph's."""
+    rng = np.random.default_rng(12)
+    graph = small_graph()
+    shape = {"kernel": 2, "kernel_f": 3, "alphabet": "s3"}
+    layers = (
+        graphs.random_conv(rng, "first", 0, 5, 2, stride=2, stride_f=3, width=8, **shape),
+        graphs.random_conv(rng, "second", 1, 2, 2, width=3, residual=1, **shape),
+        blob.PoolLayer("pool", 2, 6, 2, 3),
+        graphs.random_conv(rng, "head_slot", 3, 12, 3, alphabet="dense4", logits=True),
+        graphs.random_conv(rng, "head_command", 3, 12, 2, alphabet="dense2", logits=True),
+    )
+    return replace(graph, name="plane", layers=layers)
+
+
 def seal(data: bytes | bytearray) -> bytes:
     """Make both checksums right again."""
     body = bytearray(data)

@@ -1,6 +1,7 @@
 """Random valid ``QuantGraph``s for differential tests: all that abi 1 has.
 
-``random_graph(rng)`` draws a small network; ``tiny_graph(rng)`` has the shape of the shipped tiny
+``random_graph(rng)`` draws a small 1-D network, ``random_plane_graph(rng)`` one with 2-D
+convolutions, ``any_graph(rng)`` either; ``tiny_graph(rng)`` has the shape of the shipped tiny
 network. The requantization is drawn so that activations use most of their range.
 """
 
@@ -27,14 +28,18 @@ def random_conv(
     *,
     kernel: int = 1,
     stride: int = 1,
+    kernel_f: int = 1,
+    stride_f: int = 1,
+    width: int = 1,
     alphabet: str | None = None,
     residual: int | None = None,
     logits: bool = False,
 ) -> blob.ConvLayer:
-    """One convolution with proved integers; ``alphabet`` None draws one."""
+    """One convolution with proved integers; ``alphabet`` None draws one. ``width`` columns of
+    ``c_in`` are read."""
     chosen = po2.alphabet(alphabet or str(rng.choice(ALPHABET_NAMES)))
     values = np.array([v for v in chosen.values if v is not None], np.int16)
-    weights = rng.choice(values, (c_out, kernel, 1, c_in))
+    weights = rng.choice(values, (c_out, kernel, kernel_f, c_in))
     flat = weights.reshape(c_out, -1).astype(np.int64)
     extreme = np.maximum(np.maximum(flat, 0).sum(1), np.maximum(-flat, 0).sum(1))
     # The spread of a sum of independent weights and activations of about 128.
@@ -59,6 +64,8 @@ def random_conv(
         shift=shift.astype(np.uint8),
         residual_mult=None if residual is None else rng.integers(0, limit).astype(np.int32),
         is_logits=logits,
+        stride_f=stride_f,
+        in_width=width,
     )
 
 
@@ -135,6 +142,45 @@ def _with_heads(
         tuples=tuple(sorted(tuples)),
         decision=random_decision(rng),
     )
+
+
+def random_plane_graph(
+    rng: np.random.Generator, *, bins: int = 40, max_channels: int = 9, name: str = "plane"
+) -> blob.QuantGraph:
+    """A valid graph of 2-D convolutions, 1-D ones among them: kernels wider than the plane, widths
+    of 1, strides over both axes, planes read as other columns than they were made of."""
+    layers: list[blob.ConvLayer | blob.PoolLayer] = []
+    tensor, values, stride = 0, bins, 1
+    for stage in range(int(rng.integers(1, 4))):
+        step = {"stride": int(rng.integers(1, 4)) if stride <= 8 else 1}
+        step["stride_f"] = int(rng.integers(1, 5))
+        step["width"] = int(rng.choice([w for w in range(1, values + 1) if values % w == 0]))
+        columns, c_in = -(-step["width"] // step["stride_f"]), values // step["width"]
+        c_out = int(rng.integers(1, min(max_channels, 512 // columns) + 1))
+        kernels = {"kernel": int(rng.integers(1, 6)), "kernel_f": int(rng.integers(1, 8))}
+        layers.append(random_conv(rng, f"conv{stage}", tensor, c_in, c_out, **kernels, **step))
+        source, tensor = tensor, len(layers)
+        if rng.random() < 0.5:
+            residual = source
+            if columns * c_out != values or step["stride"] > 1 or rng.random() < 0.5:
+                layers.append(random_conv(rng, f"short{stage}", source, c_in, c_out, **step))
+                residual = len(layers)
+            kernels = {"kernel": int(rng.integers(1, 6)), "kernel_f": int(rng.integers(1, 5))}
+            options = {**kernels, "width": columns, "residual": residual}
+            layers.append(random_conv(rng, f"add{stage}", tensor, c_out, c_out, **options))
+            tensor = len(layers)
+        values, stride = columns * c_out, stride * step["stride"]
+    segment, segments = int(2 ** rng.integers(0, 2)), int(rng.integers(1, 5))
+    layers.append(blob.PoolLayer("pool", tensor, values, segment, segments))
+    return _with_heads(rng, name, bins, layers, len(layers), 2 * values)
+
+
+def any_graph(
+    rng: np.random.Generator, *, bins: int = 40, max_channels: int = 9
+) -> blob.QuantGraph:
+    """A random valid graph, of one dimension or of two."""
+    draw = random_plane_graph if rng.random() < 0.5 else random_graph
+    return draw(rng, bins=bins, max_channels=max_channels)
 
 
 def random_decision(rng: np.random.Generator) -> blob.Decision:

@@ -61,6 +61,72 @@ def test_random_networks_are_equal(seed: int) -> None:
     assert_equal_run(graph, features_of(rng, blocks, graph))
 
 
+@given(seed=SEEDS)
+@settings(max_examples=150, deadline=None)
+def test_random_planes_are_equal(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    bins = int(rng.choice([1, 2, 7, 12, 40]))
+    graph = graphs.random_plane_graph(rng, bins=bins, max_channels=17)
+    blocks = 4 * graph.hop_frames // graph.total_stride
+    assert_equal_run(graph, features_of(rng, blocks, graph))
+
+
+# Columns read, channels in each, kernel and stride (time, frequency), channels made. Blocks are of
+# one frame, so the outputs of one are the columns made: 1 to 5, and 8.
+EDGES = {
+    "one value": (1, 1, (1, 1), (1, 1), 1),
+    "one column, wide kernel": (1, 3, (2, 3), (1, 1), 2),
+    "one column, stride": (1, 3, (1, 3), (1, 4), 3),
+    "kernel wider than the plane": (3, 2, (2, 7), (1, 1), 3),
+    "kernel much wider": (2, 2, (1, 255), (1, 1), 2),
+    "even kernel": (4, 2, (1, 4), (1, 1), 2),
+    "even kernel of 2": (5, 1, (3, 2), (1, 1), 5),
+    "stride": (8, 2, (3, 3), (1, 2), 4),
+    "stride that does not divide": (8, 2, (3, 3), (1, 3), 4),
+    "stride wider than the kernel": (9, 1, (1, 2), (1, 4), 2),
+    "stride wider than the plane": (5, 2, (2, 3), (1, 64), 3),
+    "1x1": (8, 3, (1, 1), (1, 1), 3),
+    "1x1 with stride": (8, 3, (1, 1), (1, 2), 3),
+    "stride over time beyond the kernel": (4, 2, (1, 3), (3, 1), 2),
+    "many rows": (2, 1, (255, 2), (1, 1), 1),
+}
+
+
+@pytest.mark.parametrize("alphabet", graphs.ALPHABET_NAMES)
+@pytest.mark.parametrize("edge", EDGES)
+def test_planes_of_edge_sizes_are_equal(edge: str, alphabet: str) -> None:
+    """All weights at the greatest magnitude and one sign per channel: lanes reach their limit."""
+    width, c_in, kernel, stride, c_out = EDGES[edge]
+    rng = np.random.default_rng(5)
+    options = {"kernel": kernel[0], "kernel_f": kernel[1], "stride": stride[0]}
+    options |= {"stride_f": stride[1], "width": width}
+    layer = graphs.random_conv(rng, "plane", 0, c_in, c_out, alphabet=alphabet, **options)
+    signs = rng.choice([-1, 1], (c_out, 1, 1, 1))
+    weights = np.where(rng.random(layer.weights.shape) < 0.9, signs, -signs)
+    weights = (weights * layer.alphabet.max_abs).astype(np.int16)
+    extreme = 255 * layer.alphabet.max_abs * layer.taps
+    layer = replace(
+        layer,
+        weights=weights,
+        bias=np.where(signs[:, 0, 0, 0] < 0, extreme, 0).astype(np.int32),
+        mult=np.ones(c_out, np.int32),
+        shift=np.full(c_out, max(1, (extreme // 200).bit_length()), np.uint8),
+    )
+    values = layer.out_width * c_out
+    heads = [
+        graphs.random_conv(rng, name, 2, 2 * values, 2, logits=True) for name in ("slot", "command")
+    ]
+    graph = replace(
+        graphs.tiny_graph(rng),
+        bins=width * c_in,
+        layers=(layer, blob.PoolLayer("pool", 1, values, 1, 2), *heads),
+        heads=(blob.Head("slot", ("a", "b"), 2), blob.Head("command", ("reject", "command"), 3)),
+        tuples=(),
+    )
+    for kind in (np.full((9, graph.bins), 127), rng.integers(-128, 128, (9, graph.bins))):
+        assert_equal_run(graph, kind.astype(np.int8))
+
+
 @pytest.mark.parametrize("alphabet", graphs.ALPHABET_NAMES)
 def test_the_tiny_network_is_equal(alphabet: str) -> None:
     rng = np.random.default_rng(3)

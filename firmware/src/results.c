@@ -90,9 +90,9 @@ void smcu_results_features(void *context, const int8_t features[SMCU_FRONTEND_BI
 static void send_tensors(uint32_t decision)
 {
     for (uint32_t layer = 0; layer < results.model->n_layers; layer++) {
-        uint32_t rows = 0, channels = 0;
-        const uint8_t *u = smcu_net_tensor(&smcu_stream.net, layer + 1u, &rows, &channels);
-        const uint32_t bytes = (u == NULL) ? 0 : rows * channels;
+        uint32_t rows = 0, values = 0;
+        const uint8_t *u = smcu_net_tensor(&smcu_stream.net, layer + 1u, &rows, &values);
+        const uint32_t bytes = (u == NULL) ? 0 : rows * values;
 
         for (uint32_t offset = 0; offset < bytes;) {
             smcu_wire_begin(SMCU_PACKET_TENSOR_OUT);

@@ -65,10 +65,15 @@ def write_corpus() -> None:
 
     CORPUS.mkdir(exist_ok=True)
     (CORPUS / "small.shift").write_bytes(blob.write(blobs.small_graph()))
+    (CORPUS / "plane.shift").write_bytes(blob.write(blobs.small_plane_graph()))
     for seed in range(12):
         rng = np.random.default_rng(seed)
         graph = graphs.random_graph(rng, bins=40 if seed % 2 else 5, max_channels=4)
         (CORPUS / f"random{seed}.shift").write_bytes(blob.write(graph))
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        graph = graphs.random_plane_graph(rng, bins=40 if seed % 2 else 6, max_channels=3)
+        (CORPUS / f"plane{seed}.shift").write_bytes(blob.write(graph))
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ static inline uint32_t load_2(const uint8_t *p)
 
 static inline uint32_t load_3(const uint8_t *p)
 {
-    return smcu_bytes_u32(p);
+    return smcu_bytes_inline_u32(p);
 }
 
 /* Fewer than eight codes at the end of a channel, whose bytes end there too. */
@@ -227,7 +227,7 @@ int32_t smcu_kernels_wide(const uint32_t *table, const uint8_t *codes, const uin
 {
     uint32_t word = 0; /* may leave int32 on the way, its final value does not */
     for (; taps >= SMCU_KERNELS_GROUP; taps -= SMCU_KERNELS_GROUP) {
-        const uint32_t group = smcu_bytes_u32(codes);
+        const uint32_t group = smcu_bytes_inline_u32(codes);
         EIGHT_TAPS(WIDE_TAP, 4);
         codes += 4;
         x += SMCU_KERNELS_GROUP;

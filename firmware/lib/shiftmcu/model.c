@@ -19,6 +19,9 @@ void smcu_model_layer(const smcu_model_t *model, uint32_t index, smcu_layer_t *l
     layer->c_out = (uint16_t)smcu_bytes_u16(p + LAYER_C_OUT);
     layer->kernel = (uint16_t)smcu_bytes_u16(p + LAYER_KERNEL_T);
     layer->stride = (uint16_t)smcu_bytes_u16(p + LAYER_STRIDE_T);
+    layer->kernel_f = (uint16_t)smcu_bytes_u16(p + LAYER_KERNEL_F);
+    layer->stride_f = (uint16_t)smcu_bytes_u16(p + LAYER_STRIDE_F);
+    layer->in_width = (uint16_t)smcu_bytes_u16(p + LAYER_IN_WIDTH);
     layer->segment = (uint16_t)smcu_bytes_u16(p + LAYER_SEGMENT);
     layer->segments = (uint16_t)smcu_bytes_u16(p + LAYER_SEGMENTS);
     layer->parameters = bytes + smcu_bytes_u32(p + LAYER_PARAMETERS_AT);

@@ -21,6 +21,9 @@
 #define SMCU_MODEL_MAX_CHANNELS 1024u
 #define SMCU_MODEL_MAX_KERNEL 255u
 #define SMCU_MODEL_MAX_STRIDE 64u
+#define SMCU_MODEL_MAX_WIDTH 256u
+#define SMCU_MODEL_MAX_TAPS (1u << 18)
+#define SMCU_MODEL_MAX_VALUES 4096u /* of one position */
 #define SMCU_MODEL_MAX_TOTAL_STRIDE 256u
 #define SMCU_MODEL_MAX_SEGMENT 1024u
 #define SMCU_MODEL_MAX_SEGMENTS 256u
@@ -63,11 +66,12 @@ typedef struct {
     uint16_t input, residual; /* tensor ids */
     uint16_t c_in, c_out;     /* channels */
     uint16_t kernel, stride;  /* positions */
+    uint16_t kernel_f, stride_f, in_width; /* columns; all 1 in one dimension */
     uint16_t segment, segments;
     const smcu_alphabet_t *alphabet;
     const uint8_t *parameters;    /* c_out records of 8 bytes: bias i32, mult u16, shift u8, 0 */
     const uint8_t *residual_mult; /* c_out values i32 >= 0 */
-    const uint8_t *codes;         /* c_out channels of smcu_alphabet_channel_bytes(kernel * c_in) */
+    const uint8_t *codes; /* c_out channels of smcu_alphabet_channel_bytes(smcu_model_taps) */
 } smcu_layer_t;
 
 typedef struct {
@@ -90,6 +94,24 @@ smcu_status_t smcu_model_open(smcu_model_t *model, const void *blob, size_t n_by
 void smcu_model_layer(const smcu_model_t *model, uint32_t index, smcu_layer_t *layer);
 void smcu_model_head(const smcu_model_t *model, uint32_t index, smcu_head_t *head);
 void smcu_model_selftest(const smcu_model_t *model, uint32_t index, smcu_selftest_t *test);
+
+/* Weights of one output channel of a convolution, 1..SMCU_MODEL_MAX_TAPS. */
+static inline uint32_t smcu_model_taps(const smcu_layer_t *layer)
+{
+    return (uint32_t)layer->kernel * layer->kernel_f * layer->c_in;
+}
+
+/* Whether a convolution reads columns. */
+static inline bool smcu_model_is_plane(const smcu_layer_t *layer)
+{
+    return layer->in_width > 1 || layer->kernel_f > 1;
+}
+
+/* Output columns of a convolution. */
+static inline uint32_t smcu_model_out_width(const smcu_layer_t *layer)
+{
+    return layer->in_width == 1 ? 1u : ((uint32_t)layer->in_width - 1u) / layer->stride_f + 1u;
+}
 
 /* One class per slot: n_heads - 1 bytes. */
 const uint8_t *smcu_model_tuple(const smcu_model_t *model, uint32_t index);

@@ -3,12 +3,13 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "compiler.h"
 #include "frame.h"
 #include "model_layout.h"
 
 enum { WINDOW = 512, HOP = 320 }; /* samples of the frontend */
 
-smcu_status_t smcu_check_section(smcu_check_t *check, uint32_t at, uint32_t n_bytes)
+SMCU_COLD smcu_status_t smcu_check_section(smcu_check_t *check, uint32_t at, uint32_t n_bytes)
 {
     const smcu_model_t *model = check->model;
     if (at != check->cursor) {
@@ -100,7 +101,7 @@ static smcu_status_t check_heads(smcu_check_t *check)
             return SMCU_ERR_HEADS;
         }
         smcu_check_tensor_t *tensor = &check->tensors[head.layer + 1u];
-        if (!tensor->is_logits || tensor->channels != head.n_classes) {
+        if (!tensor->is_logits || tensor->values != head.n_classes) {
             return SMCU_ERR_HEADS;
         }
         tensor->is_logits = false; /* taken */
@@ -239,7 +240,7 @@ static smcu_status_t check_command(const smcu_model_t *model)
     return right ? SMCU_OK : SMCU_ERR_HEADS;
 }
 
-smcu_status_t smcu_model_open(smcu_model_t *model, const void *blob, size_t n_bytes)
+SMCU_COLD smcu_status_t smcu_model_open(smcu_model_t *model, const void *blob, size_t n_bytes)
 {
     const uint8_t *bytes = blob;
     smcu_check_t check;

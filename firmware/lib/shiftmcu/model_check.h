@@ -9,7 +9,7 @@
 #include "model.h"
 
 typedef struct {
-    uint16_t channels;
+    uint16_t values;  /* per position: width * channels */
     uint16_t stride;  /* frames per position, <= SMCU_MODEL_MAX_TOTAL_STRIDE; of no use when pooled */
     bool pooled;      /* behind the pool: one position per decision */
     bool is_logits;

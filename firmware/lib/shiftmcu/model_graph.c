@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "compiler.h"
 #include "model_check.h"
 #include "model_layout.h"
 
@@ -9,8 +10,7 @@
 /* Fields of a convolution that are single numbers. */
 static smcu_status_t check_conv_fields(const uint8_t *p, const smcu_layer_t *layer)
 {
-    if (smcu_bytes_u16(p + LAYER_KERNEL_F) != 1 || smcu_bytes_u16(p + LAYER_STRIDE_F) != 1
-        || smcu_bytes_u16(p + LAYER_IN_WIDTH) != 1 || smcu_bytes_u16(p + LAYER_GROUPS) != 1) {
+    if (smcu_bytes_u16(p + LAYER_GROUPS) != 1) {
         return SMCU_ERR_UNSUPPORTED;
     }
     if (p[LAYER_FLAGS] > (FLAG_RESIDUAL | FLAG_LOGITS) || layer->segment != 0
@@ -21,10 +21,14 @@ static smcu_status_t check_conv_fields(const uint8_t *p, const smcu_layer_t *lay
         && (layer->residual != 0 || smcu_bytes_u32(p + LAYER_RESIDUAL_AT) != 0)) {
         return SMCU_ERR_LAYOUT;
     }
-    const bool within = layer->c_in >= 1 && layer->c_in <= SMCU_MODEL_MAX_CHANNELS
-        && layer->c_out >= 1 && layer->c_out <= SMCU_MODEL_MAX_CHANNELS && layer->kernel >= 1
-        && layer->kernel <= SMCU_MODEL_MAX_KERNEL && layer->stride >= 1
-        && layer->stride <= SMCU_MODEL_MAX_STRIDE;
+    /* value - 1 wraps to a large number at 0 */
+    const bool within = layer->c_in - 1u < SMCU_MODEL_MAX_CHANNELS
+        && layer->c_out - 1u < SMCU_MODEL_MAX_CHANNELS && layer->kernel - 1u < SMCU_MODEL_MAX_KERNEL
+        && layer->kernel_f - 1u < SMCU_MODEL_MAX_KERNEL && layer->stride - 1u < SMCU_MODEL_MAX_STRIDE
+        && layer->stride_f - 1u < SMCU_MODEL_MAX_STRIDE
+        && layer->in_width - 1u < SMCU_MODEL_MAX_WIDTH
+        && smcu_model_taps(layer) <= SMCU_MODEL_MAX_TAPS
+        && smcu_model_out_width(layer) * layer->c_out <= SMCU_MODEL_MAX_VALUES;
     return within ? SMCU_OK : SMCU_ERR_LIMIT;
 }
 
@@ -42,21 +46,24 @@ static smcu_status_t check_conv_shape(smcu_check_t *check, uint32_t index,
         || (layer->is_logits && !in->pooled)) {
         return SMCU_ERR_GRAPH;
     }
-    if (in->channels != layer->c_in
-        || (in->pooled && (layer->kernel != 1 || layer->stride != 1))) {
+    if (in->values != (uint32_t)layer->in_width * layer->c_in
+        || (in->pooled
+            && (layer->kernel != 1 || layer->stride != 1 || layer->stride_f != 1
+                || smcu_model_is_plane(layer)))) {
         return SMCU_ERR_SHAPE;
     }
+    const uint32_t values = smcu_model_out_width(layer) * layer->c_out;
     const uint32_t stride = (uint32_t)in->stride * layer->stride;
     if (stride > SMCU_MODEL_MAX_TOTAL_STRIDE) {
         return SMCU_ERR_LIMIT;
     }
     if (layer->has_residual
-        && (residual->channels != layer->c_out || residual->stride != stride
+        && (residual->values != values || residual->stride != stride
             || residual->pooled != in->pooled)) {
         return SMCU_ERR_SHAPE;
     }
     smcu_check_tensor_t *out = &check->tensors[index + 1u];
-    out->channels = layer->c_out;
+    out->values = (uint16_t)values;
     out->stride = (uint16_t)stride;
     out->pooled = in->pooled;
     out->is_logits = layer->is_logits;
@@ -124,7 +131,7 @@ static smcu_status_t check_conv(smcu_check_t *check, uint32_t index, const uint8
     smcu_model_layer(check->model, index, &layer);
     SMCU_CHECK(check_conv_fields(p, &layer));
     SMCU_CHECK(check_conv_shape(check, index, &layer));
-    const uint32_t taps = (uint32_t)layer.kernel * layer.c_in;
+    const uint32_t taps = smcu_model_taps(&layer);
     const uint32_t channel_bytes = smcu_alphabet_channel_bytes(layer.alphabet, taps);
     const uint32_t codes_bytes = smcu_bytes_u32(p + LAYER_CODES_BYTES);
     if (codes_bytes != channel_bytes * layer.c_out) {
@@ -177,11 +184,11 @@ static smcu_status_t check_pool(smcu_check_t *check, uint32_t index, const uint8
         return SMCU_ERR_GRAPH;
     }
     const smcu_check_tensor_t *in = &check->tensors[input];
-    if (in->pooled || in->is_logits || in->channels != channels) {
+    if (in->pooled || in->is_logits || in->values != channels) {
         return SMCU_ERR_SHAPE;
     }
     smcu_check_tensor_t *out = &check->tensors[index + 1u];
-    out->channels = (uint16_t)(2 * channels);
+    out->values = (uint16_t)(2 * channels);
     out->stride = 1;
     out->pooled = true;
     check->model->total_stride = in->stride;
@@ -189,10 +196,10 @@ static smcu_status_t check_pool(smcu_check_t *check, uint32_t index, const uint8
     return SMCU_OK;
 }
 
-smcu_status_t smcu_check_layers(smcu_check_t *check)
+SMCU_COLD smcu_status_t smcu_check_layers(smcu_check_t *check)
 {
     const smcu_model_t *model = check->model;
-    check->tensors[0].channels = model->bins;
+    check->tensors[0].values = model->bins;
     check->tensors[0].stride = 1;
     for (uint32_t i = 0; i < model->n_layers; i++) {
         const uint8_t *p = model->bytes + model->layers_at + i * LAYER_BYTES;

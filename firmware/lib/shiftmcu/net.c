@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "compiler.h"
 #include "conv.h"
 
 #define SCRATCH_BYTES_MIN 1024u
@@ -10,7 +11,7 @@
 /* Where a tensor lies; an array of these starts the arena. */
 typedef struct {
     uint32_t at; /* byte offset of its history in the arena */
-    uint16_t channels;
+    uint16_t values; /* per position */
     uint16_t history;
     uint16_t rows; /* positions per block; 0 for logits */
     bool pooled;   /* behind the pool: has a new row only when a segment is finished */
@@ -25,7 +26,7 @@ static record_t *records(const smcu_net_t *net)
 
 static uint8_t *block_of(const smcu_net_t *net, const record_t *record)
 {
-    return net->arena + record->at + (uint32_t)record->history * record->channels;
+    return net->arena + record->at + (uint32_t)record->history * record->values;
 }
 
 static uint32_t rounded(uint32_t n_bytes)
@@ -48,6 +49,12 @@ static uint32_t history_of(const smcu_model_t *model, uint32_t tensor)
     return history;
 }
 
+/* Values per position that a layer gives. */
+static uint32_t values_of(const smcu_layer_t *layer)
+{
+    return layer->op == SMCU_OP_POOL ? layer->c_out : smcu_model_out_width(layer) * layer->c_out;
+}
+
 /* Shape of a tensor; walks up its inputs for the stride. */
 static void describe(const smcu_model_t *model, uint32_t tensor, record_t *record)
 {
@@ -56,12 +63,12 @@ static void describe(const smcu_model_t *model, uint32_t tensor, record_t *recor
     record->at = 0;
     record->pooled = false;
     record->history = (uint16_t)history_of(model, tensor);
-    record->channels = model->bins;
+    record->values = model->bins;
     bool is_logits = false;
     for (uint32_t at = tensor; at > 0 && !record->pooled; at = layer.input) {
         smcu_model_layer(model, at - 1u, &layer);
         if (at == tensor) {
-            record->channels = layer.c_out;
+            record->values = (uint16_t)values_of(&layer);
             is_logits = layer.is_logits;
         }
         if (layer.op == SMCU_OP_POOL) {
@@ -113,14 +120,14 @@ static uint32_t lay_out(smcu_net_t *net)
             records(net)[tensor] = record;
         }
         if (record.rows > 0) {
-            cursor += rounded(((uint32_t)record.history + record.rows) * record.channels);
+            cursor += rounded(((uint32_t)record.history + record.rows) * record.values);
         }
     }
     net->scratch_at = cursor;
     return cursor + scratch;
 }
 
-size_t smcu_net_arena_bytes(const smcu_model_t *model)
+SMCU_COLD size_t smcu_net_arena_bytes(const smcu_model_t *model)
 {
     smcu_net_t net;
     memset(&net, 0, sizeof net);
@@ -128,8 +135,8 @@ size_t smcu_net_arena_bytes(const smcu_model_t *model)
     return lay_out(&net);
 }
 
-smcu_status_t smcu_net_init(smcu_net_t *net, const smcu_model_t *model, void *arena,
-                            size_t arena_bytes)
+SMCU_COLD smcu_status_t smcu_net_init(smcu_net_t *net, const smcu_model_t *model, void *arena,
+                                      size_t arena_bytes)
 {
     if (((uintptr_t)arena & 3u) != 0 || arena_bytes < smcu_net_arena_bytes(model)) {
         return SMCU_ERR_ARENA;
@@ -160,11 +167,11 @@ uint32_t *smcu_net_scratch(smcu_net_t *net)
 }
 
 const uint8_t *smcu_net_tensor(const smcu_net_t *net, uint32_t tensor, uint32_t *rows,
-                               uint32_t *channels)
+                               uint32_t *values)
 {
     const record_t *record = &records(net)[tensor];
     *rows = record->rows;
-    *channels = record->channels;
+    *values = record->values;
     return record->rows > 0 ? block_of(net, record) : NULL;
 }
 
@@ -191,7 +198,7 @@ static void run_conv(smcu_net_t *net, uint32_t index, const smcu_layer_t *layer)
     const int32_t first = (int32_t)in->history + layer->stride - layer->kernel;
     smcu_conv_t conv = {0};
     conv.layer = layer;
-    conv.in = net->arena + in->at + (uint32_t)first * in->channels;
+    conv.in = net->arena + in->at + (uint32_t)first * in->values;
     conv.positions = out->pooled ? 1u : out->rows;
     conv.scratch = smcu_net_scratch(net);
     if (layer->has_residual) {
@@ -259,8 +266,8 @@ static bool run_pool(smcu_net_t *net, uint32_t index, const smcu_layer_t *layer)
 static void keep_history(const smcu_net_t *net, const record_t *record)
 {
     uint8_t *start = net->arena + record->at;
-    memmove(start, start + (uint32_t)record->rows * record->channels,
-            (size_t)record->history * record->channels);
+    memmove(start, start + (uint32_t)record->rows * record->values,
+            (size_t)record->history * record->values);
 }
 
 const int32_t *smcu_net_run(smcu_net_t *net)
@@ -269,7 +276,7 @@ const int32_t *smcu_net_run(smcu_net_t *net)
     const record_t *features = &records(net)[0];
     uint8_t *input = block_of(net, features);
     bool decided = false;
-    for (uint32_t i = 0; i < (uint32_t)features->rows * features->channels; i++) {
+    for (uint32_t i = 0; i < (uint32_t)features->rows * features->values; i++) {
         input[i] ^= ZERO_POINT;
     }
     for (uint32_t i = 0; i < model->n_layers; i++) {

@@ -4,14 +4,15 @@
  *
  *     records    12 (n_layers + 1)      where each tensor lies
  *     logits     4 n_logits
- *     ring       segments * channels    means of the pool's window
- *     sums       4 channels             of the unfinished segment; none when segment = 1
- *     tensor t   (history + rows) * channels, u = q + 128, one part per tensor but logits
+ *     ring       segments * values      means of the pool's window
+ *     sums       4 values               of the unfinished segment; none when segment = 1
+ *     tensor t   (history + rows) * values, u = q + 128, one part per tensor but logits
  *     scratch    max(1024, 4 smcu_conv_scratch_words of every layer)
  *
- * `rows` are the positions per block, total_stride / stride of the tensor (1 behind the pool);
- * `history` is the max over the convolutions that read it of kernel - stride (not below 0). A
- * producer writes right behind the history; at the end of a block the last rows move to the front.
+ * `values` are those of one position, width * channels. `rows` are the positions per block,
+ * total_stride / stride of the tensor (1 behind the pool); `history` is the max over the
+ * convolutions that read it of kernel - stride (not below 0). A producer writes right behind the
+ * history; at the end of a block the last rows move to the front.
  */
 #ifndef SMCU_NET_H
 #define SMCU_NET_H
@@ -46,7 +47,7 @@ const int32_t *smcu_net_run(smcu_net_t *net);
 /* For tests and debugging: the activations that the last block gave tensor `tensor`, as q + 128.
  * Sets their shape. NULL for logits. Tensor 0 is spoilt once new features are written. */
 const uint8_t *smcu_net_tensor(const smcu_net_t *net, uint32_t tensor, uint32_t *rows,
-                               uint32_t *channels);
+                               uint32_t *values);
 
 /* 1024 bytes or more that nobody uses between two runs: the frontend's scratch. */
 uint32_t *smcu_net_scratch(smcu_net_t *net);

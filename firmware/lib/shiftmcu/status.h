@@ -12,7 +12,7 @@ typedef enum {
     SMCU_ERR_LAYOUT = -6,      /* a section is not where it belongs, or a gap is not zero */
     SMCU_ERR_LIMIT = -7,       /* a count or size beyond the limits of model.h */
     SMCU_ERR_OP = -8,          /* an unknown operation */
-    SMCU_ERR_UNSUPPORTED = -9, /* a reserved 2-D field (frequency kernel, groups) is used */
+    SMCU_ERR_UNSUPPORTED = -9, /* a reserved field (groups) is used */
     SMCU_ERR_ALPHABET = -10,   /* an unknown weight alphabet */
     SMCU_ERR_CODE = -11,       /* an invalid weight code, or padding bits that are not zero */
     SMCU_ERR_GRAPH = -12,      /* a layer reads a later tensor, or logits; not exactly one pool */
