@@ -35,6 +35,10 @@ COMMANDS = (
     Command("synth", "shiftmcu.train.synth", "render an intents.yaml in every installed voice"),
     Command("train", "shiftmcu.train.train_cli", "train a shift network from audio"),
     Command("evaluate", "shiftmcu.train.evaluate_cli", "accuracy of the integer network"),
+    Command("false-accepts", "shiftmcu.train.false_accepts_cli", "events in hours of other audio"),
+    Command(
+        "tune", "shiftmcu.train.tune_cli", "another decision rule for a wanted false-accept rate"
+    ),
     Command("convert", "shiftmcu.convert.convert_cli", "Keras model to .shift, C and a report"),
     Command("plan", "shiftmcu.convert.plan_cli", "RAM and flash against a board's budget"),
     Command("flash", "shiftmcu.host.flash", "build, write, boot and self-test a board"),

@@ -151,6 +151,12 @@ class EventRule:
         self._released = False
         return True
 
+    def skip(self, count: int) -> None:
+        """Pass over ``count`` decisions in a row that do not qualify, whatever their candidates."""
+        if count > 0:
+            self._index += count
+            self._run, self._run_classes, self._released = 0, None, True
+
     def _count(self, classes: tuple[int, ...], qualifies: bool) -> None:
         if not qualifies:
             self._run, self._run_classes = 0, None

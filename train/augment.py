@@ -20,9 +20,11 @@ __all__ = [
     "band_limit",
     "change_speed",
     "coloured_noise",
+    "rms",
     "room",
     "spec_augment",
     "speech_bounds",
+    "take_noise",
     "to_peak",
     "truncate",
     "variant",
@@ -69,13 +71,14 @@ def coloured_noise(rng: Rng, count: int, exponent: float) -> Wave:
     return (wave / (np.std(wave) + 1e-9)).astype(np.float32)
 
 
-def _rms(wave: Wave) -> float:
+def rms(wave: Wave) -> float:
+    """Root mean square, full scale 1.0; 0 for nothing."""
     return float(np.sqrt(np.mean(wave.astype(np.float64) ** 2))) if wave.size else 0.0
 
 
 def add_noise(wave: Wave, noise: Wave, snr_db: float, reference_rms: float) -> Wave:
     """``wave + noise`` with the noise ``snr_db`` below ``reference_rms`` (RMS of the speech)."""
-    level = reference_rms * 10.0 ** (-snr_db / 20.0) / (_rms(noise) + 1e-9)
+    level = reference_rms * 10.0 ** (-snr_db / 20.0) / (rms(noise) + 1e-9)
     return (wave + noise * np.float32(level)).astype(np.float32)
 
 
@@ -149,7 +152,7 @@ def variant(rng: Rng, wave: Wave, noises: Sequence[Wave], recipe: Recipe) -> Wav
         wave = room(rng, wave, float(rng.uniform(*recipe.decay_s)))
     if rng.random() < recipe.tone_chance:
         wave = band_limit(rng, wave)
-    level = _rms(wave)
+    level = rms(wave)
     lead, tail = (int(RATE_HZ * rng.uniform(*r)) for r in (recipe.lead_s, recipe.tail_s))
     wave = np.concatenate([np.zeros(lead, np.float32), wave, np.zeros(tail, np.float32)])
     if rng.random() < recipe.noise_chance and level > 0.0:

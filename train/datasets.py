@@ -36,6 +36,7 @@ __all__ = [
     "Dataset",
     "Spec",
     "as_rejects",
+    "audio_of",
     "data_hash",
     "load",
     "load_clips",
@@ -119,6 +120,22 @@ def load_clips(
     if limit < 1:
         raise UsageError("data.limit", f"--limit must be at least 1, not {limit}.", "--limit 10")
     return [clips[i * len(clips) // limit] for i in range(limit)]
+
+
+def audio_of(text: str, note: Callable[[str], None] = lambda _text: None) -> list[Clip]:
+    """The clips of a specification, or of an audio file or a folder of them, whatever they say.
+
+    Raises ``data.*`` as ``load``.
+    """
+    if ":" in text and not Path(text).exists():
+        return load_clips(text, note=note)
+    path = Path(text).expanduser()
+    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+    if path.is_file():
+        files = [path]
+    if not files:
+        raise UsageError("data.empty", f"no audio files in {text}.", "give a file, folder or SPEC")
+    return [Clip(file, file.name, {}, command=False) for file in files]
 
 
 def as_rejects(clips: Iterable[Clip]) -> list[Clip]:

@@ -27,7 +27,16 @@ from shiftmcu.native import frontend_features
 from shiftmcu.train.augment import Recipe, coloured_noise, to_peak, truncate, variant
 from shiftmcu.train.clips import refuse_unreadable
 
-__all__ = ["KINDS", "FeatureSet", "Framing", "Source", "featurize", "render"]
+__all__ = [
+    "KINDS",
+    "FeatureSet",
+    "Framing",
+    "Source",
+    "as_pcm",
+    "as_wave",
+    "featurize",
+    "render",
+]
 
 Rows = NDArray[np.uint8]
 
@@ -163,15 +172,17 @@ def _run_jobs(
 
 def _start_worker(framing: Framing, recipe: Recipe, noises: Sequence[str]) -> None:
     global _worker
-    waves = [_as_wave(read_audio(path)[0]) for path in noises]
+    waves = [as_wave(read_audio(path)[0]) for path in noises]
     _worker = framing, recipe, [wave for wave in waves if wave.size > 0]
 
 
-def _as_wave(pcm: NDArray[np.int16]) -> NDArray[np.float32]:
+def as_wave(pcm: NDArray[np.int16]) -> NDArray[np.float32]:
+    """int16 samples as float32, full scale 1.0."""
     return (pcm / np.float32(32768.0)).astype(np.float32)
 
 
-def _as_pcm(wave: NDArray[np.float32]) -> NDArray[np.int16]:
+def as_pcm(wave: NDArray[np.float32]) -> NDArray[np.int16]:
+    """float32 samples, full scale 1.0, rounded and saturated."""
     return np.asarray(np.clip(np.rint(wave * 32768.0), -32768, 32767), np.int16)
 
 
@@ -188,7 +199,7 @@ def _render_source(job: _Job) -> _Result:
             return index, [], f"skipped: {error.message}"
     if source.kind == "clean":
         return index, [featurize(pcm, framing)], note or ""
-    wave = _as_wave(pcm)
+    wave = as_wave(pcm)
     examples = []
     for k in range(source.variants):
         rng = np.random.default_rng((source.seed, k))
@@ -199,7 +210,7 @@ def _render_source(job: _Job) -> _Result:
             made = variant(rng, made, noises, recipe)
         elif noises and source.kind == "noise" and rng.random() < 0.7:
             made = _noise_clip(rng, noises, made.size)
-        examples.append(featurize(_as_pcm(made), framing))
+        examples.append(featurize(as_pcm(made), framing))
     return index, examples, note or ""
 
 

@@ -17,7 +17,13 @@ _MOST_CLASSES = 40  # beyond, labels cannot be read
 
 
 def lines(
-    series: Series, *, title: str, x: str, y: str, marks: Sequence[tuple[float, float]] = ()
+    series: Series,
+    *,
+    title: str,
+    x: str,
+    y: str,
+    marks: Sequence[tuple[float, float]] = (),
+    y_scale: str = "linear",
 ) -> bytes:
     """Curves by name: x values and y values; ``marks`` are points to point out."""
     figure = _figure(6.4, 4.0)
@@ -29,6 +35,7 @@ def lines(
     axis.set_title(title)
     axis.set_xlabel(x)
     axis.set_ylabel(y)
+    axis.set_yscale(y_scale)
     axis.grid(visible=True, alpha=0.3)
     if len(series) > 1:
         axis.legend()

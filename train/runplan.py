@@ -91,7 +91,7 @@ def read_corpus(plan: Plan, report: Reporter) -> Corpus:
     aux_clips, aux = _aux(plan.aux, report)
     rejects += aux_clips
     valid_rejects = [clip for clip in rejects if clip.split == "valid"]
-    noises = [str(clip.path) for text in plan.noises for clip in _noises(text, report)]
+    noises = [str(c.path) for text in plan.noises for c in datasets.audio_of(text, report.note)]
     return Corpus(
         labels,
         train,
@@ -166,20 +166,6 @@ def _load(text: str, slots: Sequence[str], report: Reporter) -> Dataset:
 
 def _rejects(text: str, report: Reporter) -> list[Clip]:
     return datasets.as_rejects(_load(text, (), report).clips)
-
-
-def _noises(text: str, report: Reporter) -> list[Clip]:
-    """A noise set: a specification, or a folder of audio files."""
-    if ":" in text:
-        return list(_load(text, (), report).clips)
-    files = sorted(
-        path
-        for path in Path(text).expanduser().rglob("*")
-        if path.suffix.lower() in datasets.AUDIO_SUFFIXES
-    )
-    if not files:
-        raise UsageError("data.empty", f"no audio files in {text}.", "give a folder or SPEC")
-    return [Clip(path, path.name, {}) for path in files]
 
 
 def _spread(clips: list[Clip], most: int) -> list[Clip]:

@@ -1,0 +1,104 @@
+"""``shiftmcu tune``: another decision rule for a model, chosen on data that is not the test."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from shiftmcu import blob
+from shiftmcu.blob import Decision
+from shiftmcu.errors import CheckFailed
+from shiftmcu.files import write_bytes
+from shiftmcu.native import Model
+from shiftmcu.train.false_accepts import Point, at_rate, judged, latency, sweep
+from shiftmcu.train.false_accepts_cli import (
+    Heard,
+    add_listening_arguments,
+    audio_text,
+    hear,
+    made_of,
+    point_text,
+)
+
+__all__ = ["add_arguments", "run"]
+
+SMOOTHINGS = (0, 1, 2, 3)
+HOLDS = (1, 2, 3, 4)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``shiftmcu tune``."""
+    add_listening_arguments(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="NEW.shift")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Choose and write; returns the JSON document. Raises ``tune.rate`` where no rule does it."""
+    graph = blob.load_model(args.model)
+    own = graph.decision
+    smoothings = sorted({*SMOOTHINGS, own.smooth_shift})
+    rules = [replace(own, smooth_shift=smooth) for smooth in smoothings]
+    # Smoothing happens before the tuples are compared: each needs a listener of its own.
+    models = [Model(blob.write(replace(graph, decision=rule))) for rule in rules]
+    background, heard = hear(args, models)
+    audio = made_of(background, args)
+    hours = audio["hours"]
+    mine = heard[rules.index(own)]
+    before = judged(mine.track, hours, mine.commands, own)
+    best, of = _best(rules, heard, hours, args.wanted)
+    tuned = blob.write(replace(graph, decision=best.rule))
+    write_bytes(args.out, tuned)
+    late = latency(of.commands, best.rule)
+    if not args.json:
+        print(f"audio     {audio_text(audio)}")
+        print(f"before    {point_text(before)}")
+        print(f"tuned     {point_text(best)}")
+    print(f"wrote     {args.out}", file=sys.stderr)
+    print(
+        "next      measure on data that this choice has not seen: "
+        f"shiftmcu false-accepts {args.out} ...",
+        file=sys.stderr,
+    )
+    return {
+        "model": graph.name,
+        "model_sha256": blob.sha256_of(tuned),
+        "audio": audio,
+        "commands": {"data": args.commands, "n": best.commands, "snr_db": str(args.snr)},
+        "before": before.as_row(),
+        "tuned": best.as_row(),
+        "latency": late,
+        "out": str(args.out),
+    }
+
+
+def _best(
+    rules: list[Decision], heard: list[Heard], hours: float, wanted: float
+) -> tuple[Point, Heard]:
+    """Fewest missed and wrong commands at the wanted rate; of equals, the fewest false accepts,
+    then the soonest."""
+    found: list[tuple[Point, Heard]] = []
+    margins = sorted({0, rules[0].min_margin})
+    for (rule, of), hold, margin in product(zip(rules, heard, strict=True), HOLDS, margins):
+        tried = replace(rule, hold=hold, min_margin=margin)
+        best = at_rate(list(sweep(of.track, hours, of.commands, tried)), wanted)
+        if best is not None:
+            found.append((best, of))
+    if not found:
+        raise CheckFailed(
+            "tune.rate",
+            f"no rule keeps to {wanted:g} false accepts per hour on this audio.",
+            "listen to more hours, or train with more speech that is no command (--reject)",
+        )
+    return min(
+        found,
+        key=lambda pair: (
+            pair[0].missed + pair[0].wrong,
+            pair[0].false_accepts,
+            pair[0].rule.smooth_shift,
+            pair[0].rule.hold,
+        ),
+    )
