@@ -63,7 +63,7 @@ class FaultyLine:
         return bytes(flipped)
 
 
-class _Server(ABC):
+class PortServer(ABC):
     """A listening socket on this machine, served by a thread; one host at a time."""
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class _Server(ABC):
         """Serve one host until it hangs up or ``_stop`` is set."""
 
 
-class FakeDevice(_Server):
+class FakeDevice(PortServer):
     """A ``FakeBoard`` behind a socket."""
 
     def __init__(
@@ -133,7 +133,7 @@ class FakeDevice(_Server):
             client.sendall(self._to_host.carry(answer))
 
 
-class DamagedPort(_Server):
+class DamagedPort(PortServer):
     """A socket that leads to the board at ``address`` (host, port) over damaging lines."""
 
     def __init__(

@@ -11,4 +11,4 @@ compile() {
         --quiet --output-file "requirements/${output}"
 }
 compile demo.txt --extra build
-compile full.txt --extra build --extra train --extra dev
+compile full.txt --extra build --extra flash --extra train --extra dev
