@@ -197,16 +197,17 @@ def spec_augment(
     silent = batch <= 0.0
     batch = _warp_bins(rng, batch, recipe)
     level = rng.uniform(-recipe.level_steps, recipe.level_steps, (size, 1, 1))
-    batch = batch + level.astype(np.float32)
-    fill = np.sum(batch, axis=1, keepdims=True) / np.maximum(frames, 1)[:, None, None]
-    fill = np.broadcast_to(np.minimum(fill, 255.0), batch.shape)
+    batch += level.astype(np.float32)
+    mean = np.sum(batch, axis=1, keepdims=True) / np.maximum(frames, 1)[:, None, None]
+    fill = np.rint(np.clip(mean, 0.0, 255.0)).astype(np.float32)
+    np.rint(batch, out=batch)
     masked = np.zeros(batch.shape, bool)
     for _ in range(recipe.masks):
         masked |= _stripe(rng, size, bins, recipe.mask_bins)[:, None, :]
         masked |= _stripe(rng, size, time, recipe.mask_frames, frames)[:, :, None]
-    batch = np.where(masked, fill, batch)
-    batch[silent] = 0.0
-    return np.clip(np.rint(batch), 0.0, 255.0).astype(np.float32)
+    np.copyto(batch, fill, where=masked)
+    np.copyto(batch, np.float32(0.0), where=silent)
+    return np.minimum(np.maximum(batch, 0.0, out=batch), 255.0, out=batch)
 
 
 def _warp_bins(rng: Rng, batch: NDArray[np.float32], recipe: SpecRecipe) -> NDArray[np.float32]:
@@ -218,9 +219,14 @@ def _warp_bins(rng: Rng, batch: NDArray[np.float32], recipe: SpecRecipe) -> NDAr
     at = np.clip(at, 0.0, bins - 1.0)
     low = np.minimum(at.astype(np.int64), bins - 2)
     share = (at - low).astype(np.float32)[:, None, :]
-    below = np.take_along_axis(batch, low[:, None, :], axis=2)
-    above = np.take_along_axis(batch, low[:, None, :] + 1, axis=2)
-    return np.asarray(below + (above - below) * share, np.float32)
+    below, above = np.empty_like(batch), np.empty_like(batch)
+    for row, index, under, over in zip(batch, low, below, above, strict=True):
+        np.take(row, index, axis=1, out=under, mode="clip")
+        np.take(row, index + 1, axis=1, out=over, mode="clip")
+    above -= below
+    above *= share
+    above += below
+    return above
 
 
 def _stripe(
