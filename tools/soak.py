@@ -23,13 +23,17 @@ from shiftmcu import native
 from shiftmcu.audio import SAMPLE_RATE_HZ, read_audio
 from shiftmcu.convert.emit import emit
 from shiftmcu.errors import CheckFailed, ShiftMcuError, UsageError
-from shiftmcu.host import models
+from shiftmcu.host import emulator, models
 from shiftmcu.host import protocol as p
-from shiftmcu.host.device import Device, connect
-from shiftmcu.host.events import Counters, SessionEvent
+from shiftmcu.host.build import build_firmware
+from shiftmcu.host.device import Device
+from shiftmcu.host.events import Counters, SessionEvent, Timing
+from shiftmcu.host.link import open_link
 
 BLOCK_SAMPLES = SAMPLE_RATE_HZ // 10
 MINUTE_SAMPLES = 60 * SAMPLE_RATE_HZ
+PATIENT = Timing(reply_s=2.0, tries=150)
+"""A PC that sleeps for minutes is no fault of the board's."""
 GROWTH_BYTES = 16 << 20
 """Allowed growth of a process between the first and the last report: allocator noise, no leak."""
 
@@ -157,7 +161,7 @@ def resident_bytes(pid: int | str) -> int:
 
 
 def run(board: str, minutes: float, model_name: str, seed: int) -> list[tuple[str, str]]:
-    """The table of figures. Raises CheckFailed ``soak.deviation`` and ``connect``'s errors."""
+    """The table of figures. Raises CheckFailed ``soak.deviation``; ``build.*``, ``link.*``."""
     model = models.choose(model_name)
     paths = sorted((models.models_folder() / "demo").glob("*.flac"))
     if not paths:
@@ -166,7 +170,12 @@ def run(board: str, minutes: float, model_name: str, seed: int) -> list[tuple[st
     soak = Soak(native.Stream(native.Model(model.data)))
     audio = programme(clips, round(minutes * MINUTE_SAMPLES), seed)
     start = time.monotonic()
-    with connect(board, model=model, emit=emit) as device:
+    build = build_firmware(board, emit(model.graph))
+    with (
+        emulator.start(board, build.elf) as running,
+        Device(open_link(running.url), model, PATIENT) as device,
+    ):
+        device.emulator = running
         before = replace(device.counters)  # joining a board in mid-sentence is no loss
         memory = _listen(device, soak, audio, minutes)
         soak.close(before, device.counters)

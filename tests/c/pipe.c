@@ -2,6 +2,9 @@
  *
  *     pipe features CHUNK...   int16 samples -> int8 features; fed in chunks of these sizes, cyclically
  *     pipe packets             bytes of a link -> its packets, encoded again, then errors as u32
+ *     pipe mic KIND CHANNELS CHANNEL SWAPPED GAIN CHUNK...
+ *                              a microphone's DMA buffer -> int16 samples; CHUNK samples at a time
+ *     pipe level               int16 samples -> peak, rms, clipped per second, as text
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +12,8 @@
 
 #include "frame.h"
 #include "frontend.h"
+#include "level.h"
+#include "mic.h"
 
 static int features(int n_chunks, char **chunks)
 {
@@ -64,6 +69,51 @@ static int packets(void)
     return 0;
 }
 
+static int mic(int n_chunks, char **words)
+{
+    static smcu_mic_t state;
+    const smcu_mic_config_t config = {
+        .kind = strcmp(words[0], "pdm") == 0 ? SMCU_MIC_PDM : SMCU_MIC_I2S,
+        .channels = (uint8_t)atoi(words[1]),
+        .channel = (uint8_t)atoi(words[2]),
+        .halves_swapped = atoi(words[3]) != 0,
+        .gain_shift = (uint8_t)atoi(words[4]),
+    };
+    const size_t size = smcu_mic_sample_bytes(&config);
+    size_t got = 1;
+
+    smcu_mic_init(&state, &config);
+    for (int i = 0; got > 0; i = (i + 1) % n_chunks) {
+        const size_t n = strtoul(words[5 + i], NULL, 10);
+        uint8_t *in = malloc(n * size);
+        int16_t *out = malloc(n * sizeof *out);
+        got = fread(in, size, n, stdin);
+        smcu_mic_convert(&state, in, got, out);
+        fwrite(out, sizeof *out, got, stdout);
+        free(in);
+        free(out);
+    }
+    return 0;
+}
+
+static int level(void)
+{
+    static smcu_level_t state;
+    smcu_level_report_t report;
+    int16_t pcm[700];
+    size_t got;
+
+    while ((got = fread(pcm, sizeof *pcm, 700, stdin)) > 0) {
+        for (size_t done = 0; done < got;) {
+            done += smcu_level_take(&state, pcm + done, got - done);
+            if (smcu_level_report(&state, &report)) {
+                printf("%u %u %u\n", report.peak, report.rms, report.clipped);
+            }
+        }
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 2 && strcmp(argv[1], "features") == 0) {
@@ -71,6 +121,12 @@ int main(int argc, char **argv)
     }
     if (argc == 2 && strcmp(argv[1], "packets") == 0) {
         return packets();
+    }
+    if (argc > 7 && strcmp(argv[1], "mic") == 0) {
+        return mic(argc - 7, argv + 2);
+    }
+    if (argc == 2 && strcmp(argv[1], "level") == 0) {
+        return level();
     }
     return 2;
 }
