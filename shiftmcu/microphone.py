@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +69,7 @@ def convert(data: bytes, form: Format) -> NDArray[np.int16]:
 
 
 def _i2s(data: bytes, form: Format) -> NDArray[np.int32]:
-    words: NDArray[np.uint32] = np.frombuffer(data, "<u4").reshape(-1, form.channels)[:, form.channel]
+    words: NDArray[Any] = np.frombuffer(data, "<u4").reshape(-1, form.channels)[:, form.channel]
     if form.halves_swapped:
         words = words << 16 | words >> 16
     return np.asarray(words.view(np.int32) >> 8)
@@ -96,7 +96,7 @@ def levels(pcm: NDArray[np.int16]) -> list[Level]:
 
 def i2s_bytes(pcm: NDArray[np.int16], form: Format) -> bytes:
     """What an I2S microphone that hears ``pcm`` sends; the other channel is silent."""
-    words: NDArray[np.uint32] = np.zeros((len(pcm), form.channels), np.uint32)
+    words: NDArray[Any] = np.zeros((len(pcm), form.channels), np.uint32)
     words[:, form.channel] = pcm.astype(np.int32).view(np.uint32) << 16
     if form.halves_swapped:
         words = words << 16 | words >> 16
