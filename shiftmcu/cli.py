@@ -32,6 +32,7 @@ class Command:
 COMMANDS = (
     Command("demo", "shiftmcu.host.demo", "first intents: bundled clips through an emulated board"),
     Command("boards", "shiftmcu.host.boards_cli", "list the boards and what was tried on each"),
+    Command("doctor", "shiftmcu.host.doctor", "what this machine has and lacks, with each fix"),
     Command("synth", "shiftmcu.train.synth", "render an intents.yaml in every installed voice"),
     Command("train", "shiftmcu.train.train_cli", "train a shift network from audio"),
     Command("evaluate", "shiftmcu.train.evaluate_cli", "accuracy of the integer network"),
