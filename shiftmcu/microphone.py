@@ -65,7 +65,8 @@ def convert(data: bytes, form: Format) -> NDArray[np.int16]:
         value = sample - (mean >> _MEAN_SHIFT)
         mean += value
         centred[index] = value
-    return np.clip(rshift(centred, 8 - form.gain_shift), -32768, 32767).astype(np.int16)
+    scaled = rshift(centred, 8 - form.gain_shift)
+    return np.asarray(np.clip(scaled, -32768, 32767), np.int16)
 
 
 def _i2s(data: bytes, form: Format) -> NDArray[np.int32]:
