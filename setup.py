@@ -7,7 +7,11 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 # Flashing needs the firmware sources and the demo needs the models, also without a checkout.
-CARRIED = ("firmware", "models", "platformio.ini")
+CARRIED = (
+    *("firmware", "models", "platformio.ini"),
+    *("CMakeLists.txt", "sdkconfig.defaults", "sdkconfig.defaults.esp32"),
+    "sdkconfig.defaults.esp32s3",
+)
 
 
 class BuildWithData(build_py):

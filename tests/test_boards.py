@@ -58,9 +58,10 @@ def test_every_board_has_its_environments() -> None:
     ini = configparser.ConfigParser(interpolation=None)
     ini.read(ROOT / "platformio.ini")
     for board in boards.all_boards():
+        if board.kind == "serial":
+            assert f"env:{board.environment}" in ini, board.name
         if board.family not in ("native", "esp32"):
             assert f"env:{board.environment}_local" in ini, board.name
-            assert board.kind == "qemu" or f"env:{board.environment}" in ini, board.name
 
 
 def test_unknown_board_names_near_ones() -> None:

@@ -1,5 +1,9 @@
 """A board's file as macros of the C compiler (SMCU_*): the ports read nothing else of it."""
 
+import json
+import sys
+from pathlib import Path
+
 
 def pin_number(name):
     """``PB12`` -> 28 (16 * port + number), ``GPIO25`` or ``P0.25`` -> 25."""
@@ -37,3 +41,15 @@ def board_defines(manifest):
     ]
     pairs += [("SMCU_MIC_" + mic["kind"].upper(), 1)] if mic else []
     return pairs
+
+
+def all_defines(name, manifest):
+    """Those and what names the board."""
+    chip = manifest["build"]["mcu"].upper()
+    return [("SMCU_BOARD", f'"{name}"'), ("SMCU_MCU", f'"{chip}"'), *board_defines(manifest)]
+
+
+if __name__ == "__main__":  # for CMake: one MACRO=VALUE a line
+    path = Path(sys.argv[1])
+    for macro, value in all_defines(path.stem, json.loads(path.read_text(encoding="utf-8"))):
+        print(f"{macro}={value}")

@@ -1,0 +1,147 @@
+/* Port to the ESP32 family on ESP-IDF 5.1 to 5.3: the link on UART0 through IDF's driver, time from
+ * esp_timer, ticks from the core's cycle counter (interrupts of the system are in them).
+ *
+ * Written against IDF's headers, never run on hardware. */
+#include "port.h"
+
+#include "driver/gpio.h"
+#include "driver/uart.h"
+#include "esp_cpu.h"
+#include "esp_random.h"
+#include "esp_system.h"
+#include "esp_task_wdt.h"
+#include "esp_timer.h"
+#include "freertos/FreeRTOS.h"
+#include "freertos/task.h"
+#include "ring.h"
+#include "sdkconfig.h"
+#include "version.h"
+
+#define LINK UART_NUM_0
+#define DRIVER_RING_BYTES 4096
+#define RX_FULL_BYTES 64  /* of the FIFO's 128: half is left while the interrupt is on its way */
+#define RX_IDLE_SYMBOLS 2 /* of silence: then what came is handed over */
+#define WAIT_MS 100
+#define CPU_HZ (CONFIG_ESP_DEFAULT_CPU_FREQ_MHZ * 1000000u)
+#define FAULT_PANIC 0x101u /* IDF's panic handler; it has printed where */
+
+int main(int argc, char **argv);
+
+static smcu_port_info_t info = {.board = SMCU_BOARD,
+                                .mcu = SMCU_MCU,
+                                .clock_hz = CPU_HZ,
+                                .tick_unit = "cycles",
+                                .tick_hz = CPU_HZ};
+static smcu_port_fault_t fault;
+
+static void start_uart(void)
+{
+    const uart_config_t config = {.baud_rate = SMCU_BAUD,
+                                  .data_bits = UART_DATA_8_BITS,
+                                  .parity = UART_PARITY_DISABLE,
+                                  .stop_bits = UART_STOP_BITS_1,
+                                  .flow_ctrl = UART_HW_FLOWCTRL_DISABLE,
+                                  .source_clk = UART_SCLK_DEFAULT};
+
+    ESP_ERROR_CHECK(uart_driver_install(LINK, DRIVER_RING_BYTES, 0, 0, NULL, 0));
+    ESP_ERROR_CHECK(uart_param_config(LINK, &config));
+    ESP_ERROR_CHECK(uart_set_pin(LINK, SMCU_UART_TX, SMCU_UART_RX, UART_PIN_NO_CHANGE,
+                                 UART_PIN_NO_CHANGE));
+    ESP_ERROR_CHECK(uart_set_rx_full_threshold(LINK, RX_FULL_BYTES));
+    ESP_ERROR_CHECK(uart_set_rx_timeout(LINK, RX_IDLE_SYMBOLS));
+}
+
+static void find_fault(void)
+{
+    switch (esp_reset_reason()) {
+    case ESP_RST_PANIC:
+        fault.reason = FAULT_PANIC;
+        break;
+    case ESP_RST_INT_WDT:
+    case ESP_RST_TASK_WDT:
+    case ESP_RST_WDT:
+        fault.reason = SMCU_FAULT_WATCHDOG;
+        break;
+    default:
+        break;
+    }
+    info.reset_reason = (uint32_t)esp_reset_reason();
+}
+
+void smcu_port_init(int argc, char **argv)
+{
+    static const char greeting[] = "\r\nshiftmcu " SMCU_FW_VERSION " on " SMCU_BOARD "\r\n";
+
+    (void)argc;
+    (void)argv;
+    find_fault();
+    info.boot_id = esp_random();
+    ESP_ERROR_CHECK(gpio_set_direction((gpio_num_t)SMCU_GATE, GPIO_MODE_OUTPUT));
+    smcu_port_gate(false);
+    start_uart();
+    ESP_ERROR_CHECK(esp_task_wdt_add(NULL)); /* this task; sdkconfig.defaults sets the seconds */
+    smcu_port_write((const uint8_t *)greeting, sizeof(greeting)); /* with its 0x00 */
+}
+
+const smcu_port_info_t *smcu_port_info(void)
+{
+    return &info;
+}
+
+uint32_t smcu_port_ticks(void)
+{
+    return (uint32_t)esp_cpu_get_cycle_count();
+}
+
+uint32_t smcu_port_micros(void)
+{
+    return (uint32_t)esp_timer_get_time();
+}
+
+void smcu_port_write(const uint8_t *bytes, size_t n)
+{
+    (void)uart_write_bytes(LINK, bytes, n); /* without a transmit ring it waits for the FIFO */
+}
+
+void smcu_port_wait(void)
+{
+    uint8_t bytes[256];
+    const uint32_t room = SMCU_RX_RING_BYTES - smcu_ring_used(&smcu_rx_ring);
+    size_t waiting = 0;
+
+    if (room == 0u) {
+        return;
+    }
+    (void)uart_get_buffered_data_len(LINK, &waiting);
+    const uint32_t most = (room < sizeof(bytes)) ? room : (uint32_t)sizeof(bytes);
+    const uint32_t wanted = (waiting == 0) ? 1u : (waiting < most) ? (uint32_t)waiting : most;
+    const int got = uart_read_bytes(LINK, bytes, wanted, pdMS_TO_TICKS(WAIT_MS));
+    for (int i = 0; i < got; i++) {
+        smcu_ring_put(&smcu_rx_ring, bytes[i]);
+    }
+}
+
+void smcu_port_alive(void)
+{
+    (void)esp_task_wdt_reset();
+}
+
+void smcu_port_gate(bool high)
+{
+    (void)gpio_set_level((gpio_num_t)SMCU_GATE, high ? 1u : 0u);
+}
+
+const smcu_port_fault_t *smcu_port_fault(void)
+{
+    return (fault.reason != 0u) ? &fault : NULL;
+}
+
+uint32_t smcu_port_stack_free(void)
+{
+    return (uint32_t)uxTaskGetStackHighWaterMark(NULL);
+}
+
+void app_main(void)
+{
+    (void)main(0, NULL);
+}
