@@ -41,7 +41,7 @@ class BuildResult:
     map: Path
     folder: Path
     platform: str
-    """``ststm32``, ``local`` (PlatformIO with the compiler on PATH) or ``cc`` (PC process)."""
+    """``ststm32``, ``espressif32``, ``local`` (PlatformIO with the compiler on PATH) or ``cc`` (PC process)."""
     text_bytes: int
     """Code and constants, the model's among them."""
     model_bytes: int
@@ -115,7 +115,10 @@ def _model_texts(model: Path | Mapping[str, str]) -> dict[str, bytes]:
 def _project(board: Board, model: Mapping[str, bytes]) -> dict[str, bytes]:
     """Every file of the staged project: path -> bytes."""
     root = boards.firmware_root()
-    files = {"platformio.ini": (root.parent / "platformio.ini").read_bytes()}
+    doors = ["platformio.ini"]
+    if board.family == "esp32":
+        doors += ["CMakeLists.txt", *(p.name for p in root.parent.glob("sdkconfig.defaults*"))]
+    files = {name: (root.parent / name).read_bytes() for name in doors}
     for part in ("src", "include", "platform", "lib/shiftmcu"):
         for path in sorted((root / part).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
@@ -133,7 +136,7 @@ def _environments(board: Board, ini: str) -> bytes:
     if board.name == board.environment:
         return b""
     text = ""
-    for suffix in ("", "_local"):
+    for suffix in ("",) if board.family == "esp32" else ("", "_local"):
         base = f"env:{board.environment}{suffix}"
         if f"[{base}]" not in ini:
             raise UsageError(
@@ -185,12 +188,29 @@ def _build_pio(board: Board, folder: Path) -> str:
                 raise
             print(f"{error}\nnow with the project-local platform", file=sys.stderr)
             platform = "local"
+    if platform == "espressif32":
+        pio.run(folder, board.name, local=False)
+        return _collect_esp32(board, folder)
     environment = board.name if platform == "ststm32" else f"{board.name}_local"
     if platform == "local":
         pio.run(folder, environment, local=True)
     for name in ("firmware.elf", "firmware.bin", "firmware.map"):
         shutil.copyfile(folder / ".pio" / "build" / environment / name, folder / name)
     return platform
+
+
+def _collect_esp32(board: Board, folder: Path) -> str:
+    """PlatformIO's three images, and the list of them that ESP-IDF's own build would write."""
+    images = {
+        "0x1000" if board.mcu == "esp32" else "0x0": "bootloader.bin",
+        "0x8000": "partitions.bin",
+        "0x10000": "firmware.bin",
+    }
+    for name in (*images.values(), "firmware.elf", "firmware.map"):
+        shutil.copyfile(folder / ".pio" / "build" / board.name / name, folder / name)
+    listed = {"flash_files": images, "extra_esptool_args": {"chip": board.chip}}
+    (folder / "flasher_args.json").write_text(json.dumps(listed))
+    return "espressif32"
 
 
 def _build_native(folder: Path) -> str:
@@ -249,10 +269,10 @@ def _tool_prefix(board: Board) -> str:
     if shutil.which(f"{tools.prefix}nm"):
         return tools.prefix
     home = Path(os.environ.get("PLATFORMIO_CORE_DIR") or Path.home() / ".platformio")
-    found = sorted((home / "packages").glob("toolchain-gccarmnoneeabi*/bin/arm-none-eabi-nm*"))
+    found = sorted((home / "packages").glob(f"toolchain-*/bin/{tools.prefix}nm*"))
     if not found:
         raise pio.no_compiler(tools)
-    return str(found[0].parent / "arm-none-eabi-")
+    return str(found[0].parent / tools.prefix)
 
 
 def _output(command: list[str]) -> str:

@@ -42,7 +42,7 @@ except urllib.error.HTTPError:
 
 @dataclass(frozen=True)
 class Tools:
-    """A cross compiler as Debian has it. ``prefix``: of its programs; ``packages``: of apt."""
+    """A cross compiler. ``prefix``: of its programs; ``packages``: of apt, where Debian has it."""
 
     prefix: str
     packages: str
@@ -63,15 +63,19 @@ _RISCV = Tools(
 
 
 def tools_of(board: Board) -> Tools:
-    """The compiler that the project-local platform takes for this board."""
+    """The compiler that this board's firmware is made with."""
+    if board.family == "esp32":
+        prefix = "riscv32-esp-elf-" if board.core.startswith("rv32") else f"xtensa-{board.mcu}-elf-"
+        return Tools(prefix, "", "tool.esp_idf")
     return _RISCV if board.core.startswith("rv32") else _ARM
 
 
 def choose_platform(board: Board) -> tuple[str, str]:
-    """(``ststm32`` or ``local``, why). ``$SHIFTMCU_PLATFORM`` decides when it is set.
+    """(``ststm32``, ``espressif32`` or ``local``, why). ``$SHIFTMCU_PLATFORM`` decides when it is
+    set; its ``ststm32`` stands for PlatformIO's own platform.
 
-    Raises ToolMissing ``tool.platformio``, ``tool.arm_gcc``, ``tool.riscv_gcc``; UsageError
-    ``build.platform``.
+    Raises ToolMissing ``tool.platformio``, ``tool.arm_gcc``, ``tool.riscv_gcc``, ``tool.esp_idf``;
+    UsageError ``build.platform``.
     """
     tools = tools_of(board)
     if importlib.util.find_spec("platformio") is None:
@@ -89,13 +93,21 @@ def choose_platform(board: Board) -> tuple[str, str]:
         if shutil.which(tools.gcc) is None:
             raise no_compiler(tools)
         return "local", "it is an emulated board"
+    theirs = "espressif32" if board.family == "esp32" else "ststm32"
     if wish == "ststm32":
-        return "ststm32", "SHIFTMCU_PLATFORM says so"
+        return theirs, "SHIFTMCU_PLATFORM says so"
     if wish == "auto":
-        if _installed_ststm32():
-            return "ststm32", "it is installed"
+        if _installed(theirs):
+            return theirs, "it is installed"
         if _registry_answers():
-            return "ststm32", "PlatformIO's registry answers"
+            return theirs, "PlatformIO's registry answers"
+    if theirs == "espressif32":
+        raise ToolMissing(
+            tools.code,
+            f"{board.name} is built with ESP-IDF, which PlatformIO downloads, and its registry "
+            "does not answer.",
+            "build on a machine with internet, or with idf.py in a checkout (docs/boards.md)",
+        )
     if shutil.which(tools.gcc) is None:
         raise no_compiler(tools)
     return "local", (
@@ -163,9 +175,9 @@ def build_failed(who: str, output: str, folder: Path) -> BuildFailed:
     )
 
 
-def _installed_ststm32() -> bool:
+def _installed(platform: str) -> bool:
     home = Path(os.environ.get("PLATFORMIO_CORE_DIR") or Path.home() / ".platformio")
-    return any((home / "platforms").glob("ststm32*"))
+    return any((home / "platforms").glob(f"{platform}*"))
 
 
 def _registry_answers() -> bool:
