@@ -41,7 +41,7 @@ class BuildResult:
     map: Path
     folder: Path
     platform: str
-    """``ststm32``, ``espressif32``, ``local`` (PlatformIO with the compiler on PATH) or ``cc`` (PC process)."""
+    """``ststm32``, ``espressif32``, ``local`` (PlatformIO, compiler on PATH) or ``cc`` (PC)."""
     text_bytes: int
     """Code and constants, the model's among them."""
     model_bytes: int
@@ -146,6 +146,8 @@ def _environments(board: Board, ini: str) -> bytes:
                 "docs/boards.md",
             )
         text += f"\n[env:{board.name}{suffix}]\nextends = {base}\nboard = {board.name}\n"
+        if board.family == "esp32":  # CMake does not see PlatformIO's `board`
+            text += f"board_build.cmake_extra_args = -DSMCU_BOARD={board.name}\n"
     return text.encode()
 
 
