@@ -39,7 +39,7 @@ def board_defines(manifest):
     pairs += [
         (f"SMCU_MIC_{k.upper()}", pin_number(mic[k])) for k in ("clock", "data", "word") if k in mic
     ]
-    pairs += [("SMCU_MIC_" + mic["kind"].upper(), 1)] if mic else []
+    pairs += [("SMCU_MIC_WIRED_" + mic["kind"].upper(), 1)] if mic else []
     return pairs
 
 
