@@ -33,6 +33,7 @@ COMMANDS = (
     Command("demo", "shiftmcu.host.demo", "first intents: bundled clips through an emulated board"),
     Command("boards", "shiftmcu.host.boards_cli", "list the boards and what was tried on each"),
     Command("doctor", "shiftmcu.host.doctor", "what this machine has and lacks, with each fix"),
+    Command("new", "shiftmcu.host.new", "make a project folder for your own commands"),
     Command("synth", "shiftmcu.train.synth", "render an intents.yaml in every installed voice"),
     Command("train", "shiftmcu.train.train_cli", "train a shift network from audio"),
     Command("evaluate", "shiftmcu.train.evaluate_cli", "accuracy of the integer network"),
@@ -118,6 +119,8 @@ def _injected(command: str) -> dict[str, Callable[..., Any]]:
     """What the packages may not import from each other is handed over here."""
     if command in {"flash", "listen", "validate", "demo"}:
         return {"load_clips": _load_clips, "emit": _emit, "plan": _plan, "reference": _reference}
+    if command == "new":
+        return {"fsc_intents": _fsc_intents}
     if command == "convert":
         return {"register_layers": register_layers}
     return {}
@@ -145,6 +148,12 @@ def _reference(*args: Any, **kwargs: Any) -> Any:
     from shiftmcu.convert.reference import run_clip
 
     return run_clip(*args, **kwargs)
+
+
+def _fsc_intents() -> str:
+    from shiftmcu.train.phrases import FSC_INTENTS
+
+    return FSC_INTENTS.read_text(encoding="utf-8")
 
 
 def _report(error: ShiftMcuError, *, as_json: bool, verbose: bool) -> int:

@@ -1,0 +1,78 @@
+"""The texts of a new project. ``{words in braces}`` of README are filled in by ``host/new.py``."""
+
+_HEADER = """\
+# What can be said, and what it means.
+#
+#   slots:    slot name -> its values
+#   spoken:   how a value is said where that differs from its name
+#   intents:  one entry per intent; a list of values makes one intent for each of them
+#     phrases:  (a|b) one of these, [please] said or left out, {slot} the spoken value of that slot
+#   reject:   sentences that are no command at all; they teach the network to stay quiet
+#
+# A template that starts with { or [ must be quoted. No wording may have two meanings.
+
+"""
+
+BLANK = (
+    _HEADER
+    + """\
+slots:
+  action: ["on", "off"]
+  object: [light, fan]
+
+intents:
+  - action: ["on", "off"]
+    object: [light, fan]
+    phrases:
+      - "[please] turn the {object} {action}"
+      - switch {action} the {object}
+
+reject:
+  - what time is it
+  - I will be home late today
+"""
+)
+
+WAKEWORDS = (
+    _HEADER
+    + """\
+slots:
+  keyword: [computer, hello board, attention]
+
+intents:
+  - keyword: [computer, hello board, attention]
+    phrases:
+      - "{keyword}"
+
+reject:
+  - come here please
+  - hello there
+  - the board is on the table
+  - pay no attention to him
+"""
+)
+
+GITIGNORE = "corpus/\nruns/\nbuild/\n*.zip\n"
+
+README = """\
+# {name}
+
+Spoken commands for {title}, made with shiftmcu. `intents.yaml` says what can be said; everything
+else is made from it. Change it, then run these commands in this folder, in this order:
+
+    shiftmcu synth --intents intents.yaml --out corpus
+    shiftmcu train --data csv:corpus/labels.csv --network tiny --bits 3 --out runs/{name}
+    shiftmcu convert runs/{name}/model.keras --out build --board {board}
+    shiftmcu flash --board {board} --model build/model.shift{port}
+    shiftmcu listen {where} --model build/model.shift --wav hello.wav
+
+- `synth` speaks every wording in every installed voice. Own recordings join in by a second
+  `--data csv:mine.csv` (columns `file` and the slots of `intents.yaml`) of `train`.
+- `train` takes minutes to hours and says how good the network is. It needs
+  `pip install "shiftmcu[train]"`.
+- `convert` refuses a model that does not fit {board}.
+- `flash` builds the firmware around the model, {starts}, and compares the self-test.
+- `listen` plays a recording of yours to the board and prints what it understood.
+
+When something is missing, `shiftmcu doctor` says what to install. Every command has `--help`.
+"""
