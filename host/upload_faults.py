@@ -58,11 +58,12 @@ SIGNS = (
     Sign("openocd", r"Verify Failed|checksum mismatch|verify failed", "flash.verify"),
     Sign("openocd", r"protected|Protection", "flash.protected"),
     Sign("openocd", r"all ones|all zeroes|unable to connect to the target|target voltage may be "
-         r"too low|Error connecting DP|cannot read IDR", "flash.no_target"),
+         r"too low|Error connecting DP|cannot read IDR|Invalid ACK|STICKY ERROR",
+         "flash.no_target"),
     Sign("pyocd", r"Access denied|insufficient permissions|Errno 13", "flash.permission"),
     Sign("pyocd", r"No connected debug probes|No available debug probes|"
          r"not found|No target device available", "flash.no_probe"),
-    Sign("pyocd", r"Target type (?P<found>\S+) not recognized|no target type", "flash.pack"),
+    Sign("pyocd", r"Target type \W?(?P<found>\w+)\W? not recognized|no target type", "flash.pack"),
     Sign("pyocd", r"No ACK|Memory transfer fault|Unexpected ACK|DP IDR", "flash.no_target"),
     Sign("pyocd", r"erase sector timeout|flash (program|erase).*fail", "flash.protected"),
     Sign("dfu-util", r"Cannot open DFU device|LIBUSB_ERROR_ACCESS", "flash.permission"),

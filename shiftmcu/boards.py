@@ -14,6 +14,7 @@ PlatformIO reads ``build``, ``upload`` and ``debug``; shiftmcu adds one object, 
     gate          pin that is high while audio is computed, for energy meters
     mic           kind ("i2s", "pdm") and pins of a microphone on the board
     uploads       how firmware gets there, the first choice first
+    drive         label of the drive that an on-board probe shows
     chip          the name that esptool gives it
     usb           VID:PID of its serial ports, a guess at what is plugged in
     emulator      QEMU machine, "process" for a PC process, absent for hardware
