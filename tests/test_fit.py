@@ -19,6 +19,7 @@ from shiftmcu.train.datasets import Clip
 from shiftmcu.train.features import FeatureSet, Framing, Source, featurize, render
 
 keras = pytest.importorskip("keras", reason="Keras comes with the [train] extra")
+distill = pytest.importorskip("shiftmcu.train.distill")
 fit = pytest.importorskip("shiftmcu.train.fit")
 predict = pytest.importorskip("shiftmcu.train.predict")
 training = pytest.importorskip("shiftmcu.train.training")
@@ -210,7 +211,7 @@ def test_augmented_targets_keep_their_mass(mixup: float) -> None:
 def test_loss_by_hand() -> None:
     logits = np.array([[0.0, np.log(3.0)], [5.0, 1.0]], np.float32)
     target = np.array([[0.0, 1.0], [0.0, 0.0]], np.float32)
-    loss = np.asarray(fit.soft_cross_entropy(target, logits))
+    loss = np.asarray(distill.soft_cross_entropy(target, logits))
     np.testing.assert_allclose(loss, [np.log(4 / 3), 0.0], atol=1e-6)
 
 
@@ -230,7 +231,9 @@ def plan(folder: Path, *more: str, **changes: Any) -> Any:
         data=(tone_spec(folder), *more),
         out=folder / "run",
         name="tones",
-        network_options={"channels": (4, 6), "kernel": 3, "segments": 8},
+        network_options=changes.pop(
+            "network_options", {"channels": (4, 6), "kernel": 3, "segments": 8}
+        ),
         mix=ex.Mixture(variants=1, truncated=0.25, noise=0.1, silence=0.1),
         **changes,
     )
@@ -284,6 +287,26 @@ def test_data_sets_mix_by_weight(tmp_path: Path) -> None:
     ) as error:
         training.read_corpus(plan(tmp_path, own), training.Reporter())
     assert error.value.code == "data.slots"
+
+
+def test_a_run_with_a_teacher_of_another_topology(tmp_path: Path) -> None:
+    options = {"method": "float", "bits": 32, "channels": (4, 6, 6), "kernel": 3, "segments": 4}
+    training.train(plan(tmp_path, network_options=options), training.Reporter())
+    (tmp_path / "run").rename(tmp_path / "teacher")
+    made = plan(tmp_path, teacher=tmp_path / "teacher" / "model.keras")
+    with pytest.raises(UsageError, match="decides every 4 frames") as error:
+        training.train(made, training.Reporter())
+    assert error.value.code == "train.teacher"
+    (tmp_path / "run").rmdir()
+    same = {**options, "method": "ternary", "bits": 2, "channels": (4, 4, 6)}
+    done: list[tuple[int, int]] = []
+    training.train(
+        replace(made, network_options=same),
+        training.Reporter(batch=lambda batch, of: done.append((batch, of))),
+    )
+    assert done[0] == (1, done[-1][1])
+    model = keras.saving.load_model(tmp_path / "run" / "model.keras", compile=False)
+    assert set(np.unique(model.get_layer("stem_conv").integer_kernel())) <= {-1, 0, 1}
 
 
 def test_labels_never_trained_are_named(tmp_path: Path) -> None:

@@ -11,25 +11,19 @@ import io
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keras  # type: ignore[import-untyped]
 import numpy as np
 from keras import ops
-from numpy.typing import NDArray
 
 from shiftmcu.errors import CheckFailed, UsageError
 from shiftmcu.files import write_bytes, write_text
-from shiftmcu.train.examples import (
-    BatchOptions,
-    Examples,
-    Task,
-    epoch_order,
-    make_batch,
-    padded_frames,
-)
+from shiftmcu.train.batches import Batches, FitOptions
+from shiftmcu.train.distill import Teacher, soft_cross_entropy
+from shiftmcu.train.examples import Examples, Task, epoch_order
 from shiftmcu.train.layers import frozen_shifts
 from shiftmcu.train.predict import judge, predict
 from shiftmcu.train.transfer import estimate_statistics
@@ -39,36 +33,9 @@ __all__ = [
     "FitOptions",
     "FitResult",
     "fit",
-    "soft_cross_entropy",
 ]
 
-Tensor = Any
-
 _OPTIMIZERS = ("adam", "sgd")
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """Everything that steers the optimisation."""
-
-    epochs: int = 60
-    batch: int = 64
-    lr: float = 2e-3
-    optimizer: str = "adam"
-    weight_decay: float = 1e-4
-    command_weight: float = 0.5
-    aux_weight: float = 0.5
-    rejects: float = 1.5  # shown per epoch, per command
-    warmup: float = 0.05
-    ease: float = 0.3  # share of the epochs over which the augmentation grows to its full strength
-    freeze: float = 0.08
-    seed: int = 0
-    eager: bool = False  # no compilation: slow steps, quick start (debugging, tests)
-    batches: BatchOptions = field(default_factory=BatchOptions)
-
-    @property
-    def frozen_epochs(self) -> int:
-        return max(1, round(self.freeze * self.epochs)) if self.epochs > 1 else 0
 
 
 @dataclass(frozen=True)
@@ -97,55 +64,6 @@ class FitResult:
     best: Epoch
 
 
-def soft_cross_entropy(target: Tensor, logits: Tensor) -> Tensor:
-    """``-sum(target * log_softmax(logits))`` per example; an all-zero target counts nothing."""
-    return -ops.sum(target * ops.log_softmax(logits, axis=-1), axis=-1)
-
-
-class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Training batches; a new draw of variants, order and augmentation each epoch."""
-
-    def __init__(
-        self, examples: Examples, task: Task, hop_frames: int, options: FitOptions, epoch: int
-    ) -> None:
-        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
-        self.examples, self.task, self.hop_frames = examples, task, hop_frames
-        self.options, self.epoch = options, epoch
-        self._first_epoch = epoch
-        self._order = self._draw()
-
-    def _draw(self) -> list[NDArray[np.int64]]:
-        rng = np.random.default_rng((self.options.seed, self.epoch))
-        return epoch_order(rng, self.examples, self.options.batch, self.options.rejects)
-
-    @property
-    def num_batches(self) -> int:
-        return len(self._order)
-
-    def __getitem__(self, i: int) -> Any:
-        rng = np.random.default_rng((self.options.seed, self.epoch, i))
-        options = self.options.batches
-        if options.spec is not None:
-            # Shift weights start at random signs; under full augmentation they find no foothold.
-            strength = min(1.0, self.epoch / max(1.0, self.options.ease * self.options.epochs))
-            options = replace(options, spec=options.spec.scaled(strength))
-        index = self._order[i]
-        return make_batch(
-            self.examples, self.task, index, self.hop_frames, rng, options, self._min_frames(i)
-        )
-
-    def _min_frames(self, i: int) -> int:
-        """Keras fixes the shape of its input by the first two batches: show it that T varies."""
-        longest = padded_frames(int(self.examples.features.frames.max()), self.hop_frames)
-        if self.num_batches == 1:
-            return longest
-        return longest + 1 if i == 0 and self.epoch == self._first_epoch else 0
-
-    def on_epoch_end(self) -> None:
-        self.epoch += 1
-        self._order = self._draw()
-
-
 class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
     """After each epoch: validate, keep the best weights, write the state, stop on NaN."""
 
@@ -166,6 +84,7 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
                 f"the loss is {loss} at batch {batch} of epoch {len(self.run.epochs) + 1}.",
                 "lower --lr; the last good epoch can be continued with --resume",
             )
+        self.run.batch_done(batch + 1, self.params["steps"])
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         loss = float((logs or {}).get("loss", 0.0))
@@ -183,6 +102,8 @@ class _Run:
     options: FitOptions
     folder: Path
     report: Callable[[Epoch], None]
+    batch_done: Callable[[int, int], None]
+    teacher: Teacher | None
     epochs: list[Epoch] = field(default_factory=list)
 
     def finish_epoch(self, epoch: int, loss: float, seconds: float) -> None:
@@ -225,13 +146,16 @@ def fit(
     options: FitOptions,
     folder: Path,
     report: Callable[[Epoch], None] = lambda _epoch: None,
+    batch_done: Callable[[int, int], None] = lambda _done, _of: None,
+    teacher: Teacher | None = None,
 ) -> FitResult:
     """Fit ``model`` in place; state in ``folder`` lets a second call continue after a cut.
 
-    Raises ``train.diverged`` and ``train.optimizer``.
+    ``batch_done`` is told the batches done in this epoch and how many it has. Raises
+    ``train.diverged`` and ``train.optimizer``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    run = _Run(model, valid, task, hop_frames, options, folder, report)
+    run = _Run(model, valid, task, hop_frames, options, folder, report, batch_done, teacher)
     run.load()
     free = options.epochs - options.frozen_epochs
     _phase(run, train, 0, free, options.lr, folder / "free")
@@ -249,11 +173,11 @@ def fit(
 def _phase(run: _Run, train: Examples, first: int, last: int, lr: float, backup: Path) -> None:
     """Epochs ``first`` .. ``last - 1`` with a fresh optimizer, continued from ``backup``."""
     done = len([e for e in run.epochs if e.epoch > first])
-    batches = _Batches(train, run.task, run.hop_frames, run.options, first + done)
+    batches = Batches(train, run.task, run.hop_frames, run.options, first + done, run.teacher)
     steps = batches.num_batches * (last - first)
     run.model.compile(
         optimizer=_optimizer(run.options, lr, max(1, steps), warm=first == 0),
-        loss=dict.fromkeys(run.model.output_names, soft_cross_entropy),
+        loss=_losses(run),
         loss_weights=_loss_weights(run),
         run_eagerly=run.options.eager,
         jit_compile="auto" if keras.backend.backend() == "jax" else False,
@@ -270,6 +194,13 @@ def _phase(run: _Run, train: Examples, first: int, last: int, lr: float, backup:
             keras.callbacks.BackupAndRestore(str(backup), delete_checkpoint=False),
         ],
     )
+
+
+def _losses(run: _Run) -> dict[str, Any]:
+    heads = run.model.output_names
+    if run.teacher is None:
+        return dict.fromkeys(heads, soft_cross_entropy)
+    return {head: run.teacher.loss(head) for head in heads}
 
 
 def _loss_weights(run: _Run) -> dict[str, float]:

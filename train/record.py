@@ -45,6 +45,12 @@ def save_model(model: Any, path: Path, info: Mapping[str, Any]) -> None:
         with beside.open("rb") as stream:
             os.fsync(stream.fileno())
         beside.replace(path)
+    except OSError as error:
+        raise UsageError(
+            "file.write",
+            f"cannot write '{path}': {error.strerror or error}.",
+            "choose another folder, or free some space",
+        ) from error
     finally:
         beside.unlink(missing_ok=True)
 

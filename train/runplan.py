@@ -34,6 +34,9 @@ class Plan:
     network: str = "tiny"
     network_options: dict[str, Any] = field(default_factory=dict)
     init: Path | None = None
+    teacher: Path | None = None
+    teacher_weight: float = 0.5
+    temperature: float = 2.0
     mix: Mixture = field(default_factory=Mixture)
     recipe: Recipe = field(default_factory=Recipe)
     rule: Decision = DEFAULT_RULE
@@ -50,6 +53,7 @@ class Reporter:
     note: Callable[[str], None] = lambda _text: None
     rendered: Callable[[str, int, int], None] = lambda _what, _done, _total: None
     epoch: Callable[[Epoch, int], None] = lambda _epoch, _of: None
+    batch: Callable[[int, int], None] = lambda _done, _of: None
 
 
 @dataclass(frozen=True)

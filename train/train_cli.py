@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     net.add_argument("--dropout", type=float, help="before the heads (0.1)")
     net.add_argument("--po2-scales", action="store_true", help="every scale a power of two")
     net.add_argument("--init", type=Path, metavar="MODEL.keras", help="start from its back bone")
+    net.add_argument("--teacher", type=Path, metavar="MODEL.keras", help="learn from it as well")
+    net.add_argument(
+        "--teacher-weight", type=float, default=0.5, help="its share of the loss (%(default)s)"
+    )
+    net.add_argument(
+        "--temperature", type=float, default=2.0, help="softens its answers (%(default)s)"
+    )
     _add_fit_arguments(parser.add_argument_group("fitting"))
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
     parser.add_argument("--name", help="name of the model (default: the folder's)")
@@ -109,14 +115,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise ToolMissing(
             "tool.keras", f"training needs Keras ({error}).", "pip install 'shiftmcu[train]'"
         ) from error
-    with _Progress() as progress:
-        record = train(_plan(args), Reporter(progress.note, progress.rendered, progress.epoch))
+    with _Progress(args.epochs) as progress:
+        reporter = Reporter(progress.note, progress.rendered, progress.epoch, progress.batch)
+        record = train(_plan(args), reporter)
     best = record["runs"][0]["best"] if len(record["runs"]) == 1 else None
     if best is not None:
         progress.note(f"best      epoch {best['epoch']}: {100 * best['accuracy']:.2f} % right")
     progress.note(f"wrote     {record['model']}")
     convert = f"shiftmcu convert {record['model']} -o {args.out}/converted"
-    baseline = f"shiftmcu evaluate MODEL.shift --against {record['model']} (floats only compare)"
+    baseline = f"shiftmcu train --teacher {record['model']}, or evaluate --against it"
     progress.note(f"next      {baseline if args.method == 'float' else convert}")
     return record
 
@@ -146,6 +153,9 @@ def _plan(args: argparse.Namespace) -> Plan:
         network=args.network,
         network_options=network,
         init=args.init,
+        teacher=args.teacher,
+        teacher_weight=args.teacher_weight,
+        temperature=args.temperature,
         mix=Mixture(variants=args.variants, truncated=args.truncated),
         rule=replace(DEFAULT_RULE, flush_frames=args.flush_frames),
         fit=FitOptions(
@@ -168,9 +178,11 @@ def _plan(args: argparse.Namespace) -> Plan:
 
 @dataclass
 class _Progress:
-    """Bars on a terminal, plain lines elsewhere; everything on stderr."""
+    """Bars with the time left on a terminal, plain lines elsewhere; everything on stderr."""
 
-    started: float = field(default_factory=time.monotonic)
+    epochs: int
+    epochs_done: int = 0
+    tasks: dict[str, Any] = field(default_factory=dict)
 
     def __enter__(self) -> _Progress:
         from rich.console import Console
@@ -179,9 +191,11 @@ class _Progress:
 
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-        self.bars = Progress(*columns, console=self.console, transient=True)
+        # The pause after each epoch belongs to the time that all epochs take.
+        self.bars = Progress(
+            *columns, console=self.console, transient=True, speed_estimate_period=900.0
+        )
         self.bars.start()
-        self.tasks: dict[str, Any] = {}
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -194,10 +208,16 @@ class _Progress:
         self._advance(what, done, total)
         if done == total:
             self.note(f"rendered  {what}: {total} sources")
-            self.started = time.monotonic()
+
+    def batch(self, done: int, of: int) -> None:
+        if done == 1 and "this epoch" in self.tasks:
+            self.bars.reset(self.tasks["this epoch"])
+        self._advance("this epoch", done, of)
+        self._advance("all epochs", self.epochs_done + done / of, self.epochs)
 
     def epoch(self, epoch: Epoch, of: int) -> None:
-        self._advance("epochs", epoch.epoch, of)
+        self.epochs_done = epoch.epoch % (of + 1)  # the row behind the last one ends a seed
+        self._advance("all epochs", self.epochs_done, of)
         name = f"epoch {epoch.epoch:>3}/{of}" if epoch.epoch <= of else "settled      "
         self.note(
             f"{name}  loss {epoch.loss:.3f}  valid {epoch.valid_loss:.3f}  "
@@ -205,7 +225,7 @@ class _Progress:
             f"{epoch.seconds:.1f} s"
         )
 
-    def _advance(self, what: str, done: int, total: int) -> None:
+    def _advance(self, what: str, done: float, total: int) -> None:
         if what not in self.tasks:
             self.tasks[what] = self.bars.add_task(what, total=total)
         self.bars.update(self.tasks[what], completed=done, total=total)

@@ -17,6 +17,7 @@ from shiftmcu.frontend import FRONTEND_ID
 from shiftmcu.train import datasets, networks
 from shiftmcu.train.datasets import Clip
 from shiftmcu.train.decide import choose_rule
+from shiftmcu.train.distill import Teacher, load_teacher
 from shiftmcu.train.examples import Examples, Mixture, Task, clean_sources, training_sources
 from shiftmcu.train.features import FeatureSet, Framing, Source, render
 from shiftmcu.train.fit import FitOptions, FitResult, fit
@@ -41,6 +42,7 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
     probe = networks.build(plan.network, corpus.slots, **plan.network_options)
     report.note(networks.format_table(networks.layer_table(probe)))
     framing = _framing(probe, plan)
+    _teacher(plan, task, framing.hop_frames)  # refused before hours of rendering
     train_set, valid_set = _render_all(plan, corpus, task, framing, key, report)
     record = _record(plan, corpus, task, key, train_set, valid_set)
     runs = []
@@ -135,8 +137,10 @@ def _train_seed(
         options,
         folder / "state",
         lambda epoch: report.epoch(epoch, options.epochs),
+        report.batch,
+        _teacher(plan, task, framing.hop_frames),
     )
-    if task.aux:
+    if task.aux or plan.teacher is not None:  # the file holds the network, not how it learned
         trained, model = model, networks.build(plan.network, task.slots, **plan.network_options)
         copy_matching(model, trained, heads=True)
     streams = [
@@ -161,6 +165,12 @@ def _train_seed(
         "decision_on_validation": outcome,
         "minutes": round((time.monotonic() - started) / 60, 2),
     }
+
+
+def _teacher(plan: Plan, task: Task, hop_frames: int) -> Teacher | None:
+    if plan.teacher is None:
+        return None
+    return load_teacher(plan.teacher, task.slots, hop_frames, plan.teacher_weight, plan.temperature)
 
 
 def _record(
