@@ -25,7 +25,7 @@ from shiftmcu.errors import BuildFailed, ToolMissing, UsageError
 from shiftmcu.files import cache_folder
 from shiftmcu.host import pio
 
-__all__ = ["BuildResult", "build_firmware"]
+__all__ = ["BuildResult", "build_firmware", "esp32_images"]
 
 BLOB_SYMBOL = "smcu_model_blob"
 _MODEL_FILES = ("model.c", "model.h")
@@ -201,13 +201,15 @@ def _build_pio(board: Board, folder: Path) -> str:
     return platform
 
 
+def esp32_images(board: Board) -> dict[str, str]:
+    """Address -> file of a build: the ESP32's ROM looks for the bootloader elsewhere."""
+    bootloader = "0x1000" if board.mcu == "esp32" else "0x0"
+    return {bootloader: "bootloader.bin", "0x8000": "partitions.bin", "0x10000": "firmware.bin"}
+
+
 def _collect_esp32(board: Board, folder: Path) -> str:
     """PlatformIO's three images, and the list of them that ESP-IDF's own build would write."""
-    images = {
-        "0x1000" if board.mcu == "esp32" else "0x0": "bootloader.bin",
-        "0x8000": "partitions.bin",
-        "0x10000": "firmware.bin",
-    }
+    images = esp32_images(board)
     for name in (*images.values(), "firmware.elf", "firmware.map"):
         shutil.copyfile(folder / ".pio" / "build" / board.name / name, folder / name)
     listed = {"flash_files": images, "extra_esptool_args": {"chip": board.chip}}

@@ -16,9 +16,9 @@ from typing import Any
 
 from shiftmcu import boards
 from shiftmcu.boards import Board
-from shiftmcu.errors import ShiftMcuError, ToolMissing, UsageError
-from shiftmcu.host import models, pio, usb_ports
-from shiftmcu.host.build import BuildResult, build_firmware
+from shiftmcu.errors import ShiftMcuError, UsageError
+from shiftmcu.host import models, usb_ports
+from shiftmcu.host.build import BuildResult, build_firmware, esp32_images
 from shiftmcu.host.device import Device, Emit, connect
 from shiftmcu.host.link import DEFAULT_BAUD
 from shiftmcu.host.models import Model
@@ -105,16 +105,27 @@ def _dry_run(
         with_model = f"   # around {model.name}.shift" if model else ""
         lines.append(_build_command(board) + with_model)
     if board.kind == "serial":
-        job = _job(args, board, images or (Image(Path("firmware.bin"), settings_of(board).origin),))
+        job = _job(args, board, images or _images_to_be(board))
         writes = [shown(job, method, args.drive) for method in _methods(args, job)]
         lines += [f"{'# else: ' if number else ''}{text}" for number, text in enumerate(writes)]
     else:
-        lines.append(f"# then: start firmware.elf ({board.kind} {board.emulator})")
+        lines.append(f"# then: start firmware.elf {_where(board)}")
     if not args.write_only:
         lines.append(f"# then: greet the board over {args.port or 'PORT'} and compare self-tests")
     if not args.json:
         print("\n".join(lines))
     return {"board": board.name, "commands": lines}
+
+
+def _where(board: Board) -> str:
+    return "as a PC process" if board.kind == "process" else f"in QEMU {board.emulator}"
+
+
+def _images_to_be(board: Board) -> tuple[Image, ...]:
+    """The files that a build will make."""
+    if board.family == "esp32":
+        return tuple(Image(Path(f), int(a, 0)) for a, f in esp32_images(board).items())
+    return (Image(Path("firmware.bin"), settings_of(board).origin),)
 
 
 def _build_command(board: Board) -> str:
@@ -124,6 +135,12 @@ def _build_command(board: Board) -> str:
 
 
 def _methods(args: argparse.Namespace, job: Job) -> tuple[str, ...]:
+    if args.method and args.method not in job.board.uploads:
+        raise UsageError(
+            "flash.method",
+            f"{job.board.name} is not written by {args.method}.",
+            f"one of {', '.join(job.board.uploads)}",
+        )
     if args.method:
         return (str(args.method),)
     return (DRIVE,) if args.drive else job.board.uploads
@@ -150,7 +167,6 @@ def _flash(
     build = None
     if not images:
         assert model is not None
-        _need_toolchain(board)
         build = build_firmware(board, emit(model.graph))
         say("build", _sizes_line(build))
         job = replace(job, images=_images_of(build))
@@ -167,29 +183,6 @@ def _flash(
     with _greet(usb_ports.choose(args.port and port), board, model) as device:
         say("board", f"{device.info.board}, firmware {device.info['fw_version']}, shlink/1")
         return {**document, "port": port, **_identity(device), "selftest": _selftest(device)}
-
-
-def _need_toolchain(board: Board) -> None:
-    """Espressif's framework comes by PlatformIO alone: the project-local platform has none.
-
-    Raises ToolMissing ``tool.platformio`` or ``tool.esp_idf``.
-    """
-    if board.family != "esp32":
-        return
-    try:
-        platform, _ = pio.choose_platform(board)
-    except ToolMissing as error:
-        if error.code == "tool.platformio":
-            raise
-        platform = "local"
-    if platform == "local":
-        raise ToolMissing(
-            "tool.esp_idf",
-            f"The firmware of {board.name} needs ESP-IDF, which PlatformIO downloads, and its "
-            "registry does not answer.",
-            f"build on a machine with internet, or write an image that was built elsewhere: "
-            f"shiftmcu flash --board {board.name} --image FILE (or ESP-IDF's build folder)",
-        )
 
 
 def _images_of(build: BuildResult) -> tuple[Image, ...]:
@@ -268,8 +261,7 @@ def _check_emulated(device: Device, board: Board) -> dict[str, Any]:
     """Say what was built and started, run the self-test, and return the ``--json`` document."""
     assert device.build is not None
     say("build", _sizes_line(device.build))
-    where = "a PC process" if board.kind == "process" else f"QEMU {board.emulator}"
-    say("board", f"{board.name} in {where}, firmware {device.info['fw_version']}, shlink/1")
+    say("board", f"{board.name} {_where(board)}, firmware {device.info['fw_version']}, shlink/1")
     return {
         "board": board.name,
         **_identity(device),

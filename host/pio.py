@@ -106,7 +106,8 @@ def choose_platform(board: Board) -> tuple[str, str]:
             tools.code,
             f"{board.name} is built with ESP-IDF, which PlatformIO downloads, and its registry "
             "does not answer.",
-            "build on a machine with internet, or with idf.py in a checkout (docs/boards.md)",
+            "build on a machine with internet, or with idf.py in a checkout (docs/boards.md), "
+            f"then: shiftmcu flash --board {board.name} --image build/",
         )
     if shutil.which(tools.gcc) is None:
         raise no_compiler(tools)

@@ -15,9 +15,10 @@ import pytest
 from esp_rig import needs_esptool, write_image
 from host_rig import arguments, model, write_model
 
+from shiftmcu.convert.emit import emit
 from shiftmcu.convert.plan import plan
 from shiftmcu.errors import ShiftMcuError
-from shiftmcu.host import flash, upload, usb_ports
+from shiftmcu.host import flash, pio, upload, usb_ports
 from shiftmcu.host.fake_device import Behaviour, FakeBoard
 from shiftmcu.host.fake_esp import EspBehaviour, FakeEsp, Op
 from shiftmcu.host.fake_esp_port import EspPty, EspSocket
@@ -254,10 +255,11 @@ def test_a_program_that_is_not_ours_is_named(plug, folder: Path) -> None:
 
 def test_without_esp_idf_nothing_is_built(plug, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHIFTMCU_PLATFORM", "local")
+    monkeypatch.setattr(pio, "run", lambda *_, **__: pytest.fail("built"))
     chip = fake()
     args = arguments(flash, "--board", "esp32c3", "--port", plug(chip))
     with pytest.raises(ShiftMcuError) as caught:
-        flash.run(args, plan=plan, emit=lambda _: pytest.fail("built"))
+        flash.run(args, plan=plan, emit=emit)
     assert (caught.value.code, caught.value.exit_code) == ("tool.esp_idf", 3)
     assert "--image" in caught.value.next_step
     assert chip.commands == []
@@ -270,6 +272,16 @@ def test_dry_run_prints_commands_and_nothing_else(folder: Path, capsys) -> None:
     assert out[0].startswith("esptool --chip esp32c3 --port ttyNOT_THERE")
     assert out[0].endswith("write-flash 0x0 image.bin")
     assert all(line.startswith("#") for line in out[1:])
+
+
+def test_dry_run_of_a_build_names_its_images(capsys) -> None:
+    for name, bootloader in (("esp32", "0x1000"), ("esp32c3", "0x0")):
+        args = arguments(flash, "--board", name, "--port", "ttyNOT_THERE", "--dry-run")
+        flash.run(args, plan=plan, emit=lambda _: pytest.fail("built"))
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].startswith(f"pio run -e {name} ")
+        assert f"write-flash {bootloader} bootloader.bin" in lines[1]
+        assert lines[1].endswith("0x10000 firmware.bin")
 
 
 def test_images_of_an_idf_build(folder: Path, plug) -> None:

@@ -145,6 +145,12 @@ def test_what_openocd_wrote_runs_in_qemu(folder: Path, monkeypatch) -> None:
     assert (ack.passed, ack.vectors) == (1, 1)
 
 
+def test_a_method_of_other_boards_is_refused() -> None:
+    error = refused("--image", "image.bin", "--method", "esptool", "--port", "image.bin")
+    assert (error.code, error.exit_code) == ("flash.method", 2)
+    assert "openocd" in error.next_step
+
+
 @needs_openocd
 def test_without_a_probe_each_method_is_tried(capsys) -> None:
     error = refused("--image", "image.bin", "--write-only", board="nucleo_f446re")
