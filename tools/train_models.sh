@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains the shipped models again, by the very commands that their cards name.
 #
-#   tools/train_models.sh [wakewords] [fsc]        SPEECH=../shared/speech CORPUS=build/corpus-fsc
+#   tools/train_models.sh [wakewords] [wakewords2] [fsc]        SPEECH=../shared/speech CORPUS=build/corpus-fsc
 #
 # Real speech is read from SPEECH; the synthetic corpus is rendered into CORPUS once.
 set -euo pipefail
@@ -28,6 +28,15 @@ wakewords() {
     ship wakewords-tiny runs/wakewords-tiny
 }
 
+wakewords2() {    # the same in 2 bits: {0, +-1}
+    shiftmcu train --name wakewords-tiny-2bit --network tiny --method s3 --bits 2 --seed 0 \
+        --epochs 60 --batch 64 --lr 0.006 --variants 4 \
+        --data "csv:$speech/wakewords/labels.csv" \
+        --reject "csv:$speech/speechocean/labels.csv" --reject "csv:$speech/gsc/labels.csv" \
+        --noise "csv:$speech/noise_home/labels.csv" --out runs/wakewords-tiny-2bit
+    ship wakewords-tiny-2bit runs/wakewords-tiny-2bit
+}
+
 # fsc: one stage of training, starting from the back bone of an earlier run
 stage() {    # name of the stage, seed, epochs, learning rate, run whose back bone it starts from
     shiftmcu train --name fsc-tiny --network tiny --method s3 --bits 3 --seed "$2" \
@@ -49,4 +58,4 @@ fsc() {    # gnuspeech comes from npm; `shiftmcu synth` says how to install it w
     ship fsc-tiny runs/fsc-jax3
 }
 
-for name in "${@:-wakewords fsc}"; do for step in $name; do "$step"; done; done
+for name in "${@:-wakewords wakewords2 fsc}"; do for step in $name; do "$step"; done; done
