@@ -26,6 +26,7 @@ PORT = "ttyFAKE"
 ESPTOOL = [sys.executable, "-m", "esptool", "--chip", "esp32c3", "--connect-attempts", "2"]
 WRITE = ["write-flash", "0x0", "image.bin"]
 OPENOCD = ["openocd", "-f", "interface/stlink.cfg", "-f", "target/stm32f4x.cfg"]
+C3_HEADER = bytes.fromhex("e9010020000038400000000005000000000000000000000000".ljust(48, "0"))
 PROGRAM = ["-c", "program {image.bin} 0x8000000 verify reset exit"]
 VERSIONS = {
     "esptool": [sys.executable, "-m", "esptool", "version"],
@@ -56,6 +57,22 @@ def main() -> None:
                 )
         with EspPty(FakeEsp("esp32c3"), folder / PORT), open_link(str(folder / PORT)):
             record("esptool_busy", "port.busy", [*ESPTOOL, "--port", PORT, *WRITE], folder)
+        # An image whose header names chip 5, the C3, where the ESP32 has its bootloader.
+        (folder / "c3.bin").write_bytes(C3_HEADER + bytes(1000))
+        with EspPty(FakeEsp("esp32"), folder / PORT):
+            command = [
+                *ESPTOOL,
+                "--chip",
+                "esp32",
+                "--port",
+                PORT,
+                "write-flash",
+                "0x1000",
+                "c3.bin",
+            ]
+            command.remove("esp32c3")
+            command.remove("--chip")
+            record("esptool_wrong_image", "flash.image", command, folder)
         absent = {"esptool_absent": "/dev/ttyUSB99", "esptool_refused": "socket://127.0.0.1:9"}
         for title, port in absent.items():
             record(title, "port.none", [*ESPTOOL, "--port", port, *WRITE], folder)
