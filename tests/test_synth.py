@@ -223,7 +223,7 @@ def test_no_engine_is_a_missing_tool(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ToolMissing, match=r"synth\.engine_missing.*apt-get install flite$"):
         installed_voices(["flite"])
     with pytest.raises(ToolMissing, match="nodejs npm"):
-        installed_voices()
+        installed_voices(["espeak", "gnuspeech"])
     assert installed_voices(own=[KAL]) == [KAL]
 
 
@@ -238,6 +238,24 @@ def test_npm_engines_need_their_package(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert [voice.speaker for voice in installed_voices(["sam"])][:2] == ["sam_sam", "sam_elf"]
     monkeypatch.setenv("PATH", "")
     assert voices.how_to_install("gnuspeech") == f"apt-get install nodejs npm && {command}"
+
+
+def test_piper_voices_lie_in_their_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SHIFTMCU_CACHE", str(tmp_path))
+    folder = tmp_path / "piper"
+    assert voices.how_to_install("piper").endswith(f"cp VOICE.onnx VOICE.onnx.json {folder}/")
+    folder.mkdir()
+    configs = {
+        "one": '{"num_speakers": 1, "dataset": "joe"}',
+        "two": '{"num_speakers": 2}',
+        "bad": '{"num_speakers": "many"}',
+    }
+    for name, config in configs.items():
+        (folder / f"{name}.onnx").touch()
+        (folder / f"{name}.onnx.json").write_text(config, encoding="utf-8")
+    (folder / "alone.onnx").touch()
+    found = {voice.name: voice.speaker for voice in voices._piper_voices()}
+    assert found == {"piper:one": "joe", "piper:two#0": "two#0", "piper:two#1": "two#1"}
 
 
 def test_half_of_the_npm_voices_speak_each_wording(tiny: IntentSet) -> None:

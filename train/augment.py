@@ -13,7 +13,10 @@ import numpy as np
 import soxr  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from shiftmcu.train.disguise import CODECS, code, microphone, revoice, saturate, shoebox
+
 __all__ = [
+    "RECIPES",
     "Recipe",
     "SpecRecipe",
     "add_noise",
@@ -42,6 +45,9 @@ class Recipe:
 
     ``speed`` changes tempo and pitch together (so it also stretches the vocal tract); SNR in dB;
     ``peak_dbfs`` of the mixture; lead and tail in seconds; decay is the room's RT60 in seconds.
+    ``voice_chance`` is that of another tempo, pitch and vocal tract, each on its own (``tempo``,
+    ``pitch``, ``formants``: ratios); ``shoebox_chance`` that of a simulated room instead of a mere
+    tail; these, microphone, saturation and codec are of ``disguise``.
     """
 
     speed: tuple[float, float] = (0.8, 1.25)
@@ -54,6 +60,30 @@ class Recipe:
     tone_chance: float = 0.5
     lead_s: tuple[float, float] = (0.0, 1.0)
     tail_s: tuple[float, float] = (0.0, 0.6)
+    voice_chance: float = 0.0
+    tempo: tuple[float, float] = (0.8, 1.3)
+    pitch: tuple[float, float] = (0.75, 1.4)
+    formants: tuple[float, float] = (0.84, 1.2)
+    shoebox_chance: float = 0.0
+    microphone_chance: float = 0.0
+    saturation_chance: float = 0.0
+    drive: tuple[float, float] = (0.5, 4.0)
+    codec_chance: float = 0.0
+
+
+RECIPES = {
+    "plain": Recipe(),
+    "strong": Recipe(
+        speed_chance=0.2,
+        room_chance=0.15,
+        tone_chance=0.3,
+        voice_chance=0.8,
+        shoebox_chance=0.45,
+        microphone_chance=0.5,
+        saturation_chance=0.1,
+        codec_chance=0.2,
+    ),
+}
 
 
 def change_speed(wave: Wave, factor: float) -> Wave:
@@ -146,19 +176,40 @@ def truncate(wave: Wave, share: float) -> Wave:
 
 def variant(rng: Rng, wave: Wave, noises: Sequence[Wave], recipe: Recipe) -> Wave:
     """One augmented version of a clip, with leading and trailing context."""
+    if _chance(rng, recipe.voice_chance):
+        wave = revoice(
+            wave, *(_ratio(rng, r) for r in (recipe.tempo, recipe.pitch, recipe.formants))
+        )
     if rng.random() < recipe.speed_chance:
-        wave = change_speed(wave, float(np.exp(rng.uniform(*np.log(recipe.speed)))))
+        wave = change_speed(wave, _ratio(rng, recipe.speed))
+    if _chance(rng, recipe.shoebox_chance):
+        wave = shoebox(rng, wave, float(rng.uniform(*recipe.decay_s)))
     if rng.random() < recipe.room_chance:
         wave = room(rng, wave, float(rng.uniform(*recipe.decay_s)))
     if rng.random() < recipe.tone_chance:
         wave = band_limit(rng, wave)
+    if _chance(rng, recipe.microphone_chance):
+        wave = microphone(rng, wave)
     level = rms(wave)
     lead, tail = (int(RATE_HZ * rng.uniform(*r)) for r in (recipe.lead_s, recipe.tail_s))
     wave = np.concatenate([np.zeros(lead, np.float32), wave, np.zeros(tail, np.float32)])
     if rng.random() < recipe.noise_chance and level > 0.0:
         noise = take_noise(rng, wave.size, noises)
         wave = add_noise(wave, noise, float(rng.uniform(*recipe.snr_db)), level)
+    if _chance(rng, recipe.saturation_chance):
+        wave = saturate(wave, _ratio(rng, recipe.drive))
+    if _chance(rng, recipe.codec_chance):
+        wave = code(wave, str(rng.choice(list(CODECS))))
     return to_peak(wave, float(rng.uniform(*recipe.peak_dbfs)))
+
+
+def _chance(rng: Rng, chance: float) -> bool:
+    """Draws only where there is a chance: a recipe without it renders what it always did."""
+    return chance > 0.0 and rng.random() < chance
+
+
+def _ratio(rng: Rng, limits: tuple[float, float]) -> float:
+    return float(np.exp(rng.uniform(*np.log(limits))))
 
 
 @dataclass(frozen=True)

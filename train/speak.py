@@ -1,7 +1,8 @@
 """One take: a text spoken by one voice with one rate and pitch, rendered to 16 kHz samples.
 
 The engines are called as programs. espeak-ng, flite and the commands of a voices file run once per
-take; festival and the npm engines load their data first, so one process speaks a whole batch.
+take; festival and the engines of npm and pip load their data first, so one process speaks a whole
+batch.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import soundfile  # type: ignore[import-untyped]
 import soxr  # type: ignore[import-untyped]
 
 from shiftmcu.files import whole_file
-from shiftmcu.train.voices import ENGINES, NPM_PACKAGES, Voice, npm_folder
+from shiftmcu.train.voices import ENGINES, NPM_PACKAGES, PIP_PACKAGES, Voice, package_folder
 
 __all__ = ["SAMPLE_RATE_HZ", "RenderError", "Take", "render", "trim", "write_flac"]
 
@@ -39,6 +40,7 @@ _MIN_SPEECH_S = 0.1
 _MIN_PEAK = 1e-3
 _MAX_PEAK = 0.98  # resampling overshoots; keep clear of clipping
 _NODE_SCRIPT = Path(__file__).parent / "data" / "speak.mjs"
+_NEURAL_MODULE = "shiftmcu.train.neural"
 _PLACEHOLDER = re.compile(r"\{(text|wav|speed|stretch|pitch)\}")
 _ESPEAK_WPM, _ESPEAK_PITCH, _ESPEAK_PITCH_PER_OCTAVE = 175, 50, 60
 
@@ -124,7 +126,7 @@ def _command(take: Take, folder: Path) -> Samples:
     return _decode_file(path) if "{wav}" in whole else _decode(output)
 
 
-def _npm(takes: Sequence[Take], folder: Path) -> Iterator[Samples | RenderError]:
+def _scripted(takes: Sequence[Take], folder: Path) -> Iterator[Samples | RenderError]:
     requests = [
         {
             "text": take.text,
@@ -136,7 +138,8 @@ def _npm(takes: Sequence[Take], folder: Path) -> Iterator[Samples | RenderError]
         for index, take in enumerate(takes)
     ]
     engine = takes[0].voice.engine
-    command = [ENGINES[engine], str(_NODE_SCRIPT), engine, str(npm_folder())]
+    script = ["-m", _NEURAL_MODULE] if engine in PIP_PACKAGES else [str(_NODE_SCRIPT)]
+    command = [ENGINES[engine], *script, engine, str(package_folder(engine))]
     failures: dict[str, str] = {}
     crash: RenderError | None = None
     try:
@@ -229,8 +232,8 @@ def render(takes: Sequence[Take]) -> Iterator[tuple[Take, Samples | RenderError]
         engine = takes[0].voice.engine if takes else ""
         if engine == "festival":
             yield from zip(takes, _festival(takes, folder), strict=True)
-        elif engine in NPM_PACKAGES:
-            yield from zip(takes, _npm(takes, folder), strict=True)
+        elif engine in NPM_PACKAGES or engine in PIP_PACKAGES:
+            yield from zip(takes, _scripted(takes, folder), strict=True)
         else:
             for take in takes:
                 try:

@@ -2,16 +2,20 @@
 
 Programs are asked for theirs: espeak-ng (formant synthesis: every accent x variant), flite and
 festival (made from recordings of real people). Two more engines are npm packages that run in node:
-gnuspeech (a model of the vocal tract) and SAM. The same person behind two engines is one
-``speaker``, so a split by speaker never puts one person on both sides.
+gnuspeech (a model of the vocal tract) and SAM; two are neural and pip packages: hibari, and piper
+with the voices in its folder. The same person behind two engines is one ``speaker``, so a split by
+speaker never puts one person on both sides.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -28,7 +32,7 @@ __all__ = [
     "how_to_install",
     "installed_voices",
     "missing_engines",
-    "npm_folder",
+    "package_folder",
     "split_of",
 ]
 
@@ -38,8 +42,11 @@ ENGINES = {  # engine -> the program that runs it
     "festival": "festival",
     "gnuspeech": "node",
     "sam": "node",
+    "hibari": sys.executable,
+    "piper": sys.executable,
 }
 NPM_PACKAGES = {"gnuspeech": "@echogarden/gnuspeech-wasm", "sam": "sam-js"}
+PIP_PACKAGES = {"hibari": "hibari-tts", "piper": "piper-tts"}  # the engine's name is the module's
 _DEBIAN_PACKAGES = {"festival": "festival festvox-kallpc16k", "node": "nodejs npm"}
 HELD_OUT_SPEAKERS = frozenset({"rms", "slt", "ked"})  # kept for tests by default
 VALID_SHARE = 0.08  # of the synthetic speakers, npm engines apart: they have too few to spare
@@ -112,16 +119,22 @@ def missing_engines(engines: Iterable[str] = ENGINES) -> list[str]:
 
 
 def _package_is_there(engine: str) -> bool:
-    return engine not in NPM_PACKAGES or _package_folder(engine).is_dir()
+    if engine in NPM_PACKAGES:
+        return (package_folder(engine) / "node_modules" / NPM_PACKAGES[engine]).is_dir()
+    if engine == "piper" and not _piper_models():
+        return False
+    return engine not in PIP_PACKAGES or importlib.util.find_spec(engine) is not None
 
 
-def _package_folder(engine: str) -> Path:
-    return npm_folder() / "node_modules" / NPM_PACKAGES[engine]
+def package_folder(engine: str) -> Path:
+    """Where the voices of an engine lie, in the cache folder: ``npm`` (``npm install --prefix``
+    made it) or ``piper`` (``NAME.onnx`` beside ``NAME.onnx.json``, as piper voices come)."""
+    return cache_folder() / ("npm" if engine in NPM_PACKAGES else engine)
 
 
-def npm_folder() -> Path:
-    """Where ``npm install --prefix`` puts the packages: ``npm`` in the cache folder."""
-    return cache_folder() / "npm"
+def _piper_models() -> list[Path]:
+    found = sorted(package_folder("piper").glob("*.onnx"))
+    return [model for model in found if model.with_suffix(".onnx.json").is_file()]
 
 
 def how_to_install(engine: str) -> str:
@@ -130,8 +143,12 @@ def how_to_install(engine: str) -> str:
     steps = []
     if shutil.which(program) is None:
         steps.append(f"apt-get install {_DEBIAN_PACKAGES.get(program, program)}")
-    if not _package_is_there(engine):
-        steps.append(f"npm install --prefix {npm_folder()} {NPM_PACKAGES[engine]}")
+    if engine in NPM_PACKAGES and not _package_is_there(engine):
+        steps.append(f"npm install --prefix {package_folder(engine)} {NPM_PACKAGES[engine]}")
+    if engine in PIP_PACKAGES and importlib.util.find_spec(engine) is None:
+        steps.append(f"pip install {PIP_PACKAGES[engine]}")
+    if engine == "piper" and not _piper_models():
+        steps.append(f"cp VOICE.onnx VOICE.onnx.json {package_folder(engine)}/")
     return " && ".join(steps)
 
 
@@ -179,6 +196,21 @@ def _recorded_voices(engine: str, listing: str, known: dict[str, tuple[str, int]
     ]
 
 
+def _piper_voices() -> list[Voice]:
+    """One voice per speaker of every model; a model that cannot be read is left alone."""
+    voices = []
+    for model in _piper_models():
+        try:
+            config = json.loads(model.with_suffix(".onnx.json").read_text(encoding="utf-8"))
+            count, dataset = int(config["num_speakers"]), str(config.get("dataset") or model.stem)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        for number in range(count):
+            mark = f"#{number}" if count > 1 else ""
+            voices.append(Voice("piper", model.stem + mark, dataset + mark, "recorded"))
+    return voices
+
+
 def installed_voices(
     engines: Sequence[str] = tuple(ENGINES), own: Sequence[Voice] = ()
 ) -> list[Voice]:
@@ -203,6 +235,10 @@ def installed_voices(
     for engine, handles in _NPM_VOICES.items():
         if engine in engines and engine not in absent:
             voices += [Voice(engine, h, f"{engine}_{h}", "synthetic") for h in handles]
+    if "hibari" in engines and "hibari" not in absent:
+        voices.append(Voice("hibari", "heart", "heart", "recorded"))
+    if "piper" in engines and "piper" not in absent:
+        voices += _piper_voices()
     voices += own
     if not voices:
         raise ToolMissing(
