@@ -51,7 +51,7 @@ def revoice(wave: Wave, tempo: float, pitch: float, formants: float) -> Wave:
         stretch.preset(1, RATE_HZ)
         stretch.setTransposeFactor(pitch)
         stretch.timeFactor = tempo
-        wave = np.asarray(stretch.process(wave[np.newaxis])[0], np.float32)
+        wave = np.asarray(stretch.process(wave[np.newaxis]), np.float32)[0]
     # The stretcher moves the formants along with the pitch.
     return shift_formants(wave, formants / pitch)
 
@@ -98,7 +98,7 @@ def shoebox(rng: Rng, wave: Wave, decay_s: float) -> Wave:
     if wave.size == 0:
         return wave
     import pyroomacoustics  # type: ignore[import-untyped]
-    from scipy.signal import fftconvolve
+    from scipy.signal import fftconvolve  # type: ignore[import-untyped]
 
     size = rng.uniform(*_ROOM_M)
     try:

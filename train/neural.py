@@ -13,6 +13,7 @@ import sys
 import wave
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,7 @@ Speak = Callable[[dict[str, Any]], None]
 
 
 def _open_hibari(_: Path) -> Speak:
-    from hibari import Hibari  # type: ignore[import-not-found]
-
-    voice = cache(Hibari)
+    voice = cache(import_module("hibari").Hibari)
 
     def speak(request: dict[str, Any]) -> None:
         # The seed makes a take the same each time; takes of one text differ in speed.
@@ -34,13 +33,12 @@ def _open_hibari(_: Path) -> Speak:
 
 
 def _open_piper(folder: Path) -> Speak:
-    from piper import PiperVoice, SynthesisConfig  # type: ignore[import-not-found]
-
-    voice = cache(PiperVoice.load)
+    piper = import_module("piper")
+    voice = cache(piper.PiperVoice.load)
 
     def speak(request: dict[str, Any]) -> None:
         name, _, speaker = request["voice"].partition("#")
-        style = SynthesisConfig(
+        style = piper.SynthesisConfig(
             speaker_id=int(speaker) if speaker else None, length_scale=1.0 / request["speed"]
         )
         with wave.open(request["wav"], "wb") as file:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shiftmcu.errors import ToolMissing
+from shiftmcu.train.augment import RECIPES
 
 if TYPE_CHECKING:
     from shiftmcu.train.fit import Epoch
@@ -76,6 +77,11 @@ def _add_data_arguments(data: argparse._ArgumentGroup) -> None:
         "whose labels help to train the back bone (heads not kept)",
     )
     data.add_argument("--variants", type=int, default=4, help="renderings per clip (%(default)s)")
+    data.add_argument(
+        "--augment", choices=tuple(RECIPES), default="plain",
+        help="strong adds other voices (tempo, pitch, vocal tract), rooms, microphones and codecs "
+        "(default: %(default)s)",
+    )  # fmt: skip
     data.add_argument(
         "--truncated", type=float, default=0.15, help="cut commands as rejects, per command clip"
     )
@@ -156,6 +162,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         teacher=args.teacher,
         teacher_weight=args.teacher_weight,
         temperature=args.temperature,
+        recipe=RECIPES[args.augment],
         mix=Mixture(variants=args.variants, truncated=args.truncated),
         rule=replace(DEFAULT_RULE, flush_frames=args.flush_frames),
         fit=FitOptions(
