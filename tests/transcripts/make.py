@@ -23,10 +23,9 @@ sys.path.insert(0, str(HERE.parent))
 from openocd_stub import write_stub  # noqa: E402
 
 PORT = "ttyFAKE"
-ESPTOOL = [sys.executable, "-m", "esptool", "--chip", "esp32c3", "--connect-attempts", "2"]
 WRITE = ["write-flash", "0x0", "image.bin"]
 OPENOCD = ["openocd", "-f", "interface/stlink.cfg", "-f", "target/stm32f4x.cfg"]
-C3_HEADER = bytes.fromhex("e9010020000038400000000005000000000000000000000000".ljust(48, "0"))
+C3_HEADER = bytes.fromhex("e901002000003840" + "00000000" + "0500" + 10 * "00")
 PROGRAM = ["-c", "program {image.bin} 0x8000000 verify reset exit"]
 VERSIONS = {
     "esptool": [sys.executable, "-m", "esptool", "version"],
@@ -52,30 +51,19 @@ def main() -> None:
                 record(
                     f"esptool_{title}",
                     code,
-                    [*ESPTOOL, "--port", PORT, "--no-stub", *WRITE],
+                    esptool(PORT, "--no-stub", *WRITE),
                     folder,
                 )
         with EspPty(FakeEsp("esp32c3"), folder / PORT), open_link(str(folder / PORT)):
-            record("esptool_busy", "port.busy", [*ESPTOOL, "--port", PORT, *WRITE], folder)
+            record("esptool_busy", "port.busy", esptool(PORT, *WRITE), folder)
         # An image whose header names chip 5, the C3, where the ESP32 has its bootloader.
         (folder / "c3.bin").write_bytes(C3_HEADER + bytes(1000))
         with EspPty(FakeEsp("esp32"), folder / PORT):
-            command = [
-                *ESPTOOL,
-                "--chip",
-                "esp32",
-                "--port",
-                PORT,
-                "write-flash",
-                "0x1000",
-                "c3.bin",
-            ]
-            command.remove("esp32c3")
-            command.remove("--chip")
+            command = esptool(PORT, "write-flash", "0x1000", "c3.bin", chip="esp32")
             record("esptool_wrong_image", "flash.image", command, folder)
         absent = {"esptool_absent": "/dev/ttyUSB99", "esptool_refused": "socket://127.0.0.1:9"}
         for title, port in absent.items():
-            record(title, "port.none", [*ESPTOOL, "--port", port, *WRITE], folder)
+            record(title, "port.none", esptool(port, *WRITE), folder)
         record("openocd_absent", "flash.no_probe", [*OPENOCD, *PROGRAM], folder)
         record("openocd_no_config", "flash.config", ["openocd", "-f", "target/z80.cfg"], folder)
         write_stub(folder / "dead", dead=True)
@@ -97,6 +85,11 @@ def main() -> None:
         record("dfu_absent", "flash.no_dfu", dfu, folder)
 
 
+def esptool(port: str, *words: str, chip: str = "esp32c3") -> list[str]:
+    common = ["--chip", chip, "--connect-attempts", "2", "--port", port]
+    return [sys.executable, "-m", "esptool", *common, *words]
+
+
 def record(title: str, code: str, command: list[str], folder: Path) -> None:
     """Run a command that fails and write down what it said."""
     words = command[2:] if command[1:2] == ["-m"] else command
@@ -112,6 +105,9 @@ def record(title: str, code: str, command: list[str], folder: Path) -> None:
     if done.returncode == 0:
         raise SystemExit(f"{title}: it did not fail:\n{done.stdout}")
     lines = [line.rstrip() for line in done.stdout.replace(str(folder), "").splitlines()]
+    # Of a progress bar the last line tells all.
+    bars = [line for line in lines if line.startswith("Writing at")]
+    lines = [line for line in lines if line not in bars[:-1]]
     header = {
         "tool": words[0],
         "version": version(words[0]),
