@@ -151,11 +151,12 @@ class ClipCollector:
             score=event.score,
             margin=event.margin,
             gap=bool(event.flags & p.GAP_FLAG),
-            values=_names(self.slots, event.classes),
+            values=named(self.slots, event.classes),
         )
 
 
-def _names(slots: Mapping[str, tuple[str, ...]], classes: tuple[int, ...]) -> dict[str, str]:
+def named(slots: Mapping[str, tuple[str, ...]], classes: tuple[int, ...]) -> dict[str, str]:
+    """Slot -> value; ``slot0`` -> ``class 3`` where the labels are not known."""
     try:
         return {
             slot: labels[index]

@@ -35,7 +35,10 @@ from shiftmcu.host.models import Model
 from shiftmcu.host.session import Session
 
 Emit = Callable[[QuantGraph], Mapping[str, str]]
+MakeSession = Callable[[Timing], Session]
+"""Makes the session of a device; its clock must be ``time.monotonic``'s."""
 _REPEATS = 5
+_LIVE_S = 0.01
 _BACKLOG_BYTES = 16_000
 """Half a second of audio is queued ahead of the line."""
 
@@ -43,17 +46,26 @@ _BACKLOG_BYTES = 16_000
 class Device:
     """A board with an open link. Close it, or use it in a ``with`` block.
 
-    ``model`` gives intents their names; where it is None, the board's INFO does.
+    ``model`` gives intents their names; where it is None, the board's INFO does. ``make_session``:
+    a session that does more, such as writing down what goes into it.
     """
 
-    def __init__(self, link: Link, model: Model | None, timing: Timing | None = None) -> None:
+    def __init__(
+        self,
+        link: Link,
+        model: Model | None,
+        timing: Timing | None = None,
+        make_session: MakeSession | None = None,
+    ) -> None:
         self.model = model
         self.build: BuildResult | None = None
         self.emulator: Emulator | None = None
         self.fault: p.Fault | None = None
         """How the boot before this one crashed."""
         self._link = link
-        self._session = Session(time.monotonic, timing)
+        self._live = False  # audio comes as time passes, and none is there yet
+        timing = timing or Timing()
+        self._session = make_session(timing) if make_session else Session(time.monotonic, timing)
         self._stream_ids = itertools.count(int.from_bytes(os.urandom(3), "little") << 8)
         self.info = self._greet()
 
@@ -104,7 +116,8 @@ class Device:
     ) -> Iterator[SessionEvent]:
         """Play audio of any length as one stream and yield what the board says, ``Done`` last.
 
-        ``blocks``: int16 (samples,) each, 16 kHz; taken one by one as the board accepts them.
+        ``blocks``: int16 (samples,) each, 16 kHz; taken one by one as the board accepts them. An
+        empty one says that there is nothing yet: the next is asked for ``_LIVE_S`` later.
         Raises ``LinkError`` ``link.*``, ``port.*``.
         """
         supply = iter(blocks)
@@ -171,7 +184,11 @@ class Device:
         while self._session.backlog_bytes < _BACKLOG_BYTES:
             block = next(blocks, None)
             if block is None:
+                self._live = False
                 self._session.finish()
+                return
+            self._live = block.size == 0
+            if self._live:
                 return
             self._session.write(np.ascontiguousarray(block, dtype="<i2").tobytes())
 
@@ -196,7 +213,8 @@ class Device:
         if outgoing := self._session.take_outgoing():
             self._link.write(outgoing)
         due = self._session.deadline
-        data = self._link.read(1.0 if due is None else due - time.monotonic())
+        wait = 1.0 if due is None else due - time.monotonic()
+        data = self._link.read(min(wait, _LIVE_S) if self._live else wait)
         return self._session.receive(data) if data else self._session.tick()
 
 
@@ -206,6 +224,7 @@ def connect(
     model: Model | QuantGraph | str | Path | None = None,
     emit: Emit | None = None,
     baud: int = DEFAULT_BAUD,
+    make_session: MakeSession | None = None,
 ) -> Device:
     """Open a port, or build and start an emulated board, and greet it.
 
@@ -216,7 +235,7 @@ def connect(
     """
     wanted = _as_model(model)
     if is_port(board_or_port):
-        return _open(board_or_port, wanted, baud=baud)
+        return _open(board_or_port, wanted, baud=baud, make_session=make_session)
     board = boards.board(board_or_port)
     if board.kind == "serial":
         raise UsageError(
@@ -231,18 +250,23 @@ def connect(
     emulator = start(board, build.elf)
     with contextlib.ExitStack() as undo:
         undo.callback(emulator.close)
-        device = _open(emulator.url, wanted, timing=EMULATED)
+        device = _open(emulator.url, wanted, timing=EMULATED, make_session=make_session)
         undo.pop_all()
     device.build, device.emulator = build, emulator
     return device
 
 
 def _open(
-    port: str, model: Model | None, *, timing: Timing | None = None, baud: int = DEFAULT_BAUD
+    port: str,
+    model: Model | None,
+    *,
+    timing: Timing | None = None,
+    baud: int = DEFAULT_BAUD,
+    make_session: MakeSession | None = None,
 ) -> Device:
     link = open_link(port, baud)
     try:
-        return Device(link, model, timing)
+        return Device(link, model, timing, make_session)
     except BaseException:
         link.close()
         raise

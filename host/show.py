@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TextIO
+from collections.abc import Mapping
+from typing import Any, TextIO
 
 from shiftmcu.blob import QuantGraph
 from shiftmcu.decisions import Event
@@ -57,3 +58,26 @@ def model_line(model: Model) -> str:
     """``fsc-tiny, 31 intents, 3-bit shift weights           sha 9c1f...e2``."""
     text = f"{model.name}, {model.intents} intents, {model.bits}-bit shift weights"
     return f"{text:<52} sha {model.sha256[:4]}...{model.sha256[-2:]}"
+
+
+def entry_line(entry: Mapping[str, Any]) -> str:
+    """One entry of a run for people; empty for those that say nothing to them."""
+    at = f"{entry['t_ms'] / 1000:8.2f} s"
+    match entry["type"]:
+        case "intent":
+            gap = "   (audio was lost)" if entry["gap"] else ""
+            words = " / ".join(entry["intent"].values())
+            scores = f"score {entry['score']:.2f}   margin {entry['margin']:.2f}"
+            return f"{at}  {words:<32} {scores}{gap}"
+        case "rejected":
+            words = " / ".join(entry["intent"].values())
+            return f"{at}  {words:<32} (rejected: {entry['why']})"
+        case "gap":
+            return f"{at}  {entry['count']} samples were lost"
+        case "clip":
+            return f"{at}  {entry['file']}"
+        case "mark":
+            return f"{at}  marked: {entry['what'].replace('_', ' ')}"
+        case "text" | "error" | "failed" | "mic":
+            return f"{at}  {entry['text']}"
+    return ""

@@ -45,6 +45,8 @@ COMMANDS = (
     Command("plan", "shiftmcu.convert.plan_cli", "RAM and flash against a board's budget"),
     Command("flash", "shiftmcu.host.flash", "build, write, boot and self-test a board"),
     Command("listen", "shiftmcu.host.listen", "stream audio to a board and print intents"),
+    Command("monitor", "shiftmcu.host.monitor", "watch a board live and keep the run"),
+    Command("replay", "shiftmcu.host.replay", "make a run's files again from its link log"),
     Command("validate", "shiftmcu.host.validate", "compare every integer of PC and board"),
 )
 
@@ -117,7 +119,7 @@ def _versioned(document: Any) -> Any:
 
 def _injected(command: str) -> dict[str, Callable[..., Any]]:
     """What the packages may not import from each other is handed over here."""
-    if command in {"flash", "listen", "validate", "demo"}:
+    if command in {"flash", "listen", "monitor", "validate", "demo"}:
         return {"load_clips": _load_clips, "emit": _emit, "plan": _plan, "reference": _reference}
     if command == "new":
         return {"fsc_intents": _fsc_intents}

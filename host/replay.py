@@ -1,0 +1,149 @@
+"""``shiftmcu replay RUN``: the run again from its link log, byte for byte."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from shiftmcu.errors import CheckFailed, UsageError
+from shiftmcu.host import models, recorded
+from shiftmcu.host.events import Counters, SessionEvent, Timing
+from shiftmcu.host.journal import Entry
+from shiftmcu.host.link_log import LogReader, Record
+from shiftmcu.host.run_files import DERIVED, RunFiles
+from shiftmcu.host.run_folder import (
+    LOG,
+    MODEL,
+    RunDegraded,
+    finish,
+    issues_of,
+    manifest_of,
+    write_manifest,
+)
+from shiftmcu.host.show import say
+
+__all__ = ["Replayed", "add_arguments", "replay", "run"]
+
+
+@dataclass
+class Replayed:
+    """What a log gave: ``files`` are written and closed, ``torn_bytes`` were left out."""
+
+    files: RunFiles
+    entries: list[Entry] = field(default_factory=list)
+    counters: Counters = field(default_factory=Counters)
+    torn_bytes: int = 0
+
+    def append(self, record: Record) -> None:
+        self.entries += self.files.note(record.t_ns, record.document)
+
+    def take(self, t_ns: int, events: Sequence[SessionEvent]) -> None:
+        self.entries += self.files.take(t_ns, events)
+
+    def sent(self, t_ns: int, data: bytes) -> None:
+        self.files.sent(t_ns, data)
+
+
+def replay(folder: Path, into: Path) -> Replayed:
+    """Make the files of a run again, from ``folder``'s link log, in the folder ``into``.
+
+    Raises UsageError ``run.log``, CheckFailed ``replay.diverged``.
+    """
+    reader = LogReader(folder / LOG)
+    header = reader.header()
+    begin_ns = next(iter(reader)).t_ns
+    model = models.load(folder / MODEL) if (folder / MODEL).is_file() else None
+    result = Replayed(RunFiles(into, model.graph if model else None, begin_ns))
+    try:
+        result.counters = recorded.replay(reader, Timing(**header["timing"]), result)
+    finally:
+        result.files.close()
+    finish(into, result.files, result.counters)
+    result.torn_bytes = reader.torn_bytes
+    return result
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="RUN", help="a run folder")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--out", type=Path, metavar="DIR", help="keep the files made again in DIR")
+    where.add_argument(
+        "--mend", action="store_true", help="write whole files into a run that was cut short"
+    )
+
+
+def run(args: argparse.Namespace, **_: object) -> dict[str, Any]:
+    """Print the entries; compare the files of a finished run with those made again.
+
+    Raises CheckFailed ``replay.differs``, ``RunDegraded``, and the errors of ``replay``.
+    """
+    manifest = manifest_of(args.folder)
+    with contextlib.ExitStack() as stack:
+        into = args.out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        into.mkdir(parents=True, exist_ok=True)
+        unfinished = manifest["finished"] is None
+        cut = unfinished or any(issue["code"] == "run.disk" for issue in manifest["issues"])
+        result = _replayed(args.folder, into, unfinished=unfinished)
+        differing = [] if cut else _differing(args.folder, into)
+        if args.mend and cut:
+            _mend(args.folder, manifest, result)
+    issues = manifest["issues"]
+    document = {
+        "run": str(args.folder),
+        "validity": manifest["validity"],
+        "issues": issues,
+        "torn_bytes": result.torn_bytes,
+        "equal": None if cut else not differing,
+        "entries": result.entries,
+    }
+    if not args.json:
+        for entry in result.entries:
+            print(json.dumps(entry, ensure_ascii=False))
+    if differing:
+        raise CheckFailed(
+            "replay.differs",
+            f"{', '.join(differing)} of {args.folder} are not what its link log gives.",
+            "the files were changed, or another version of shiftmcu wrote them (manifest.json)",
+        )
+    if issues:
+        raise RunDegraded(args.folder, issues, document)
+    say("replay", f"{', '.join(DERIVED)}: byte for byte what the run wrote")
+    return document
+
+
+def _replayed(folder: Path, into: Path, *, unfinished: bool) -> Replayed:
+    """As ``replay``; a run that was killed before its log had a header holds nothing."""
+    try:
+        return replay(folder, into)
+    except UsageError as error:
+        if error.code != "run.log" or not unfinished:
+            raise
+        files = RunFiles(into, None, 0)
+        files.close()
+        return Replayed(files)
+
+
+def _differing(folder: Path, again: Path) -> list[str]:
+    return [
+        name
+        for name in DERIVED
+        if not (folder / name).is_file()
+        or (folder / name).read_bytes() != (again / name).read_bytes()
+    ]
+
+
+def _mend(folder: Path, manifest: dict[str, Any], result: Replayed) -> None:
+    """The whole files in the place of the cut ones; the run stays degraded."""
+    replay(folder, folder)
+    info = result.files.info
+    if info is None:
+        raise UsageError("run.log", f"{folder}: no board had answered.", "there is nothing to mend")
+    issues = [*manifest["issues"], *issues_of(result.files)]
+    mended = {**manifest, "issues": issues, "board": dict(info.values)}
+    write_manifest(folder, mended, whole=True)

@@ -1,0 +1,191 @@
+"""The files of a run that are made of its link log: while it is recorded, and at every replay.
+
+    events.jsonl   one entry per line (``host/journal.py``)
+    latency.csv    one row per decision, as the board measured it
+    device.log     the board's own text
+    audio.wav      the samples that were sent to the board
+
+The same log gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from shiftmcu.blob import QuantGraph
+from shiftmcu.host import protocol as p
+from shiftmcu.host.events import Connected, Counters, SessionEvent
+from shiftmcu.host.info import BoardInfo
+from shiftmcu.host.journal import Entry, Journal
+from shiftmcu.host.recorded import SentAudio
+from shiftmcu.host.wave import WaveFile
+
+__all__ = ["COLUMNS", "DERIVED", "RunFiles"]
+
+DERIVED = ("events.jsonl", "latency.csv", "device.log", "audio.wav")
+_PARTS = ("frontend", "network", "post")
+COLUMNS = (
+    *("t_ms", "stream", "decision", "unit", "frontend_ticks", "network_ticks", "post_ticks"),
+    *("frontend_us", "network_us", "post_us", "answer_us", "backlog_bytes", "stack_free"),
+)
+"""``*_us`` are empty where the unit is instructions; ``answer_us``: host time from the decision's
+last sample on the wire to the answer, empty where that sample is silence added at the end."""
+
+
+@dataclass
+class RunFiles:
+    """Fills ``folder``; ``graph`` and ``begin_ns`` as in ``Journal``."""
+
+    folder: Path
+    graph: QuantGraph | None
+    begin_ns: int
+    info: BoardInfo | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    """Entries by their type."""
+    samples: int = 0
+    missing_samples: int = 0
+    decisions: int = 0
+    """Decisions that the board counted in its DONEs."""
+    logits: int = 0
+    failed: str = ""
+    """Code of the error that ended the session."""
+
+    def __post_init__(self) -> None:
+        self._journal = Journal(self.graph, self.begin_ns)
+        self._files: dict[str, BinaryIO] = {
+            name: (self.folder / name).open("wb", buffering=0) for name in DERIVED[:-1]
+        }
+        self._wave = WaveFile(self.folder / DERIVED[-1])
+        self._sent = SentAudio()
+        self._on_wire: deque[tuple[int, int]] = deque()  # (samples of the stream so far, t_ns)
+        self._end_samples: dict[int, int] = {}  # decision -> end_sample
+        self._stream = 0
+        self._stream_samples = 0
+        self._ticks: dict[str, list[int]] = {part: [] for part in _PARTS}
+        self._answers_us: list[int] = []
+        self._last_ns = self.begin_ns
+        self._write("latency.csv", ",".join(COLUMNS))
+
+    @property
+    def last_candidate(self) -> Any:
+        """The newest decision's best candidate (``decisions.Candidate``), or None."""
+        return self._journal.judge.last if self._journal.judge else None
+
+    def note(self, t_ns: int, document: Mapping[str, Any]) -> list[Entry]:
+        return self._keep(t_ns, self._journal.note(t_ns, document))
+
+    def sent(self, t_ns: int, data: bytes) -> None:
+        if new := self._sent.feed(data):
+            self._wave.append(new)
+            self._stream_samples += len(new) // p.SAMPLE_BYTES
+            self._on_wire.append((self._stream_samples, t_ns))
+
+    def take(self, t_ns: int, events: Sequence[SessionEvent]) -> list[Entry]:
+        entries = []
+        for event in events:
+            self._count(t_ns, event)
+            entries += self._journal.take(t_ns, [event])
+        return self._keep(t_ns, entries)
+
+    def close(self) -> None:
+        self._wave.close()
+        for file in self._files.values():
+            file.close()
+
+    def summary(self, counters: Counters) -> dict[str, Any]:
+        """The document of summary.json."""
+        unit = self.info.tick_unit if self.info else ""
+        latency = {part: _spread(values) for part, values in self._ticks.items()}
+        return {
+            "schema": 1,
+            "seconds": (self._last_ns - self.begin_ns) // 1_000_000 / 1000,
+            "samples": self.samples,
+            "missing_samples": self.missing_samples,
+            "decisions": self.decisions,
+            "intents": self.counts.get("intent", 0),
+            "rejected": self.counts.get("rejected", 0),
+            "marks": self.counts.get("mark", 0),
+            "unit": unit,
+            "latency_ticks": latency,
+            "answer_us": _spread(self._answers_us),
+            "link": asdict(counters),
+        }
+
+    def _count(self, t_ns: int, event: SessionEvent) -> None:
+        match event:
+            case Connected():
+                self.info = event.info
+            case p.Started():
+                self._stream, self._stream_samples = event.stream_id, 0
+                self._on_wire.clear()
+                self._end_samples.clear()
+            case p.Logits():
+                self.logits += 1
+                self._end_samples = {event.decision: event.end_sample}
+            case p.Lat():
+                self._latency(t_ns, event)
+            case p.Done():
+                self.samples += event.samples
+                self.missing_samples += event.missing_samples
+                self.decisions += event.decisions
+
+    def _latency(self, t_ns: int, lat: p.Lat) -> None:
+        ticks = [getattr(lat, f"{part}_ticks") for part in _PARTS]
+        for part, value in zip(_PARTS, ticks, strict=True):
+            self._ticks[part].append(value)
+        answer = self._answer_us(t_ns, self._end_samples.get(lat.decision))
+        if answer is not None:
+            self._answers_us.append(answer)
+        row = [
+            *(f"{self._ms(t_ns):.3f}", self._stream, lat.decision),
+            *(self.info.tick_unit if self.info else "", *ticks, *map(self._us, ticks)),
+            *("" if answer is None else answer, lat.backlog_bytes, lat.stack_free),
+        ]
+        self._write("latency.csv", ",".join(map(str, row)))
+
+    def _answer_us(self, t_ns: int, end_sample: int | None) -> int | None:
+        while end_sample is not None and self._on_wire:
+            if self._on_wire[0][0] >= end_sample:
+                return (t_ns - self._on_wire[0][1]) // 1000
+            self._on_wire.popleft()
+        return None
+
+    def _us(self, ticks: int) -> str:
+        """Microseconds of ticks that are time; empty for instructions."""
+        hz = int(self.info["tick_hz"] or 0) if self.info else 0
+        if self.info is None or hz == 0 or self.info.tick_unit == "instructions":
+            return ""
+        return f"{ticks * 1e6 / hz:.1f}"
+
+    def _keep(self, t_ns: int, entries: list[Entry]) -> list[Entry]:
+        self._last_ns = max(self._last_ns, t_ns)
+        for entry in entries:
+            kind = entry["type"]
+            self.counts[kind] = self.counts.get(kind, 0) + 1
+            self._write("events.jsonl", json.dumps(entry, ensure_ascii=False))
+            if kind == "text":
+                self._write("device.log", f"{entry['t_ms']:.3f} {entry['text']}")
+            elif kind == "failed":
+                self.failed = entry["code"]
+        return entries
+
+    def _write(self, name: str, line: str) -> None:
+        self._files[name].write(line.encode() + b"\n")
+
+    def _ms(self, t_ns: int) -> float:
+        return (t_ns - self.begin_ns) // 1000 / 1000
+
+
+def _spread(values: list[int]) -> dict[str, float] | None:
+    """Median, 95th percentile and maximum, or None without values."""
+    if not values:
+        return None
+    median, p95 = np.percentile(values, [50, 95])
+    return {"n": len(values), "median": float(median), "p95": float(p95), "max": max(values)}

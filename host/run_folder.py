@@ -1,0 +1,245 @@
+"""A run folder: what one run heard and said, written so that any end of it can be read.
+
+    link.shl       all that went over the link, with host times: the source of everything else
+    model.shift    the model (where it is known)
+    manifest.json  validity, issues, versions, board, model, sha256 of every file
+    summary.json   figures;  trace.json: for Perfetto;  and the files of ``host/run_files.py``
+
+The manifest is written first and says ``degraded``; only a run that was closed replaces it. So a
+run that was killed, or whose disk was full, says so itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import shiftmcu
+from shiftmcu.errors import Degraded, UsageError
+from shiftmcu.files import write_bytes, write_text
+from shiftmcu.host import protocol as p
+from shiftmcu.host.events import Counters, SessionEvent, Timing
+from shiftmcu.host.journal import Entry
+from shiftmcu.host.link_log import Kind, LinkLog, Record
+from shiftmcu.host.models import Model
+from shiftmcu.host.recorded import RecordedSession
+from shiftmcu.host.run_files import RunFiles
+from shiftmcu.host.trace import write_trace
+
+__all__ = ["LOG", "MANIFEST", "SCHEMA", "RunDegraded", "RunFolder", "manifest_of", "write_manifest"]
+
+SCHEMA = 1
+LOG, MANIFEST, MODEL = "link.shl", "manifest.json", "model.shift"
+UNFINISHED = {
+    "code": "run.unfinished",
+    "message": "The run was not closed: it was killed, or it is still going on.",
+}
+_SYNC_NS = 1_000_000_000
+
+
+class RunDegraded(Degraded):
+    """Exit 9; with ``--json`` the whole document is printed, error included."""
+
+    def __init__(
+        self, folder: Path, issues: Sequence[Mapping[str, str]], document: Mapping[str, Any]
+    ) -> None:
+        said = " ".join(issue["message"] for issue in issues)
+        super().__init__(
+            issues[0]["code"], f"{folder} is degraded. {said}", f"shiftmcu replay {folder}"
+        )
+        self.document = document
+
+    def as_json(self) -> dict[str, Any]:
+        return {**self.document, **super().as_json()}
+
+
+@dataclass
+class RunFolder:
+    """A run that is being recorded; the ``Sink`` of its session.
+
+    ``path`` is made and must not exist. ``source``: what is heard, for the manifest.
+    ``on_entry`` is called with each entry of events.jsonl.
+    """
+
+    path: Path
+    model: Model | None
+    source: Mapping[str, Any]
+    on_entry: Callable[[Entry], None] | None = None
+    issues: list[dict[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        try:
+            self.path.mkdir(parents=True)
+        except OSError as error:
+            raise UsageError(
+                "run.exists",
+                f"{self.path} cannot be made: {error.strerror}.",
+                "name another folder: --out DIR",
+            ) from error
+        self._begin_ns = self._synced_ns = time.monotonic_ns()
+        self._started = datetime.now(UTC)
+        self._session: RecordedSession | None = None
+        self._broken = ""
+        if self.model is not None:
+            write_bytes(self.path / MODEL, self.model.data)
+        self._manifest([*self.issues, UNFINISHED], finished=False)
+        self._log = LinkLog(self.path / LOG)
+        graph = self.model.graph if self.model else None
+        self.files = RunFiles(self.path, graph, self._begin_ns)
+
+    def make_session(self, timing: Timing) -> RecordedSession:
+        """The session of this run; give it to ``connect``."""
+        header = {
+            "schema": SCHEMA,
+            "started": self._started.isoformat(),
+            "timing": asdict(timing),
+            "versions": versions(),
+            "source": dict(self.source),
+        }
+        self.append(Record(Kind.HEADER, self._begin_ns, json.dumps(header).encode()))
+        self._session = RecordedSession(time.monotonic_ns, self, timing)
+        return self._session
+
+    def note(self, document: Mapping[str, Any]) -> None:
+        """What the person or the command did: an entry like those of the session."""
+        record = Record(Kind.NOTE, time.monotonic_ns(), json.dumps(document).encode())
+        self.append(record)
+        self._guarded(lambda: self._tell(self.files.note(record.t_ns, document)))
+
+    # --- the sink of the session ---------------------------------------------------------------
+
+    def append(self, record: Record) -> None:
+        self._log.append(record)
+        if record.t_ns - self._synced_ns > _SYNC_NS:
+            self._synced_ns = record.t_ns
+            self._guarded(self._log.sync)
+
+    def take(self, t_ns: int, events: Sequence[SessionEvent]) -> None:
+        self._guarded(lambda: self._tell(self.files.take(t_ns, events)))
+
+    def sent(self, t_ns: int, data: bytes) -> None:
+        self._guarded(lambda: self.files.sent(t_ns, data))
+
+    def _tell(self, entries: list[Entry]) -> None:
+        if self.on_entry is not None:
+            for entry in entries:
+                self.on_entry(entry)
+
+    def _guarded(self, write: Callable[[], None]) -> None:
+        """A file that cannot be written must not end what it tells of."""
+        try:
+            write()
+        except OSError as error:
+            self._broken = self._broken or error.strerror or str(error)
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def close(self) -> list[dict[str, str]]:
+        """Write what is left and the manifest; returns the issues, none when the run is valid."""
+        self._guarded(self.files.close)
+        self._guarded(self._log.sync)
+        self._log.close()
+        counters = self._session.counters if self._session else Counters()
+        if broken := self._log.broken or self._broken:
+            self.issues.append({"code": "run.disk", "message": f"Files were cut: {broken}."})
+        self.issues += issues_of(self.files)
+        try:
+            finish(self.path, self.files, counters)
+            self._manifest(self.issues, finished=True)
+        except UsageError as error:  # no room: the first manifest stays, and says degraded
+            self.issues.append({"code": "run.disk", "message": error.message})
+        return self.issues
+
+    def _manifest(self, issues: Sequence[Mapping[str, str]], *, finished: bool) -> None:
+        info = self.files.info if finished else None
+        write_manifest(
+            self.path,
+            {
+                "schema": SCHEMA,
+                "validity": validity(issues, connected=info is not None or not finished),
+                "issues": list(issues),
+                "started": self._started.isoformat(),
+                "finished": datetime.now(UTC).isoformat() if finished else None,
+                "versions": versions(),
+                "source": dict(self.source),
+                "board": dict(info.values) if info else None,
+                "model": {"name": self.model.name, "sha256": self.model.sha256}
+                if self.model
+                else None,
+            },
+            whole=finished,
+        )
+
+
+def finish(folder: Path, files: RunFiles, counters: Counters) -> None:
+    """The files that need the whole run. Raises UsageError ``file.write``."""
+    text = json.dumps(files.summary(counters), indent=2)
+    write_text(folder / "summary.json", text + "\n")
+    write_trace(folder)
+
+
+def issues_of(files: RunFiles) -> list[dict[str, str]]:
+    """What makes the measurement doubtful."""
+    found = []
+    if files.info is None:
+        found.append({"code": "run.no_board", "message": "No board answered."})
+    if files.failed:
+        found.append({"code": files.failed, "message": "The link ended in an error."})
+    if files.missing_samples:
+        text = f"{files.missing_samples} samples did not reach the board."
+        found.append({"code": "run.audio_lost", "message": text})
+    if files.logits < files.decisions:
+        lost = files.decisions - files.logits
+        text = f"The results of {lost} decisions were lost on the line."
+        found.append({"code": "run.results_lost", "message": text})
+    return found
+
+
+def validity(issues: Sequence[Mapping[str, str]], *, connected: bool) -> str:
+    """``valid``, ``degraded`` (with issues) or ``invalid`` (nothing was measured)."""
+    if not connected:
+        return "invalid"
+    return "degraded" if issues else "valid"
+
+
+def versions() -> dict[str, Any]:
+    link = f"shlink/{p.LINK_VERSION}"
+    return {"shiftmcu": shiftmcu.__version__, "python": platform.python_version(), "link": link}
+
+
+def write_manifest(folder: Path, document: Mapping[str, Any], *, whole: bool) -> None:
+    """``document``, and where the files are ``whole`` their hashes."""
+    names = sorted(f.name for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
+    files = {n: _file(folder / n) for n in names if n != MANIFEST} if whole else {}
+    text = json.dumps({**document, "files": files}, indent=2, ensure_ascii=False)
+    write_text(folder / MANIFEST, text + "\n")
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    """Raises UsageError ``run.none`` (no run folder) or ``run.schema`` (of another version)."""
+    try:
+        document = dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            "run.none", f"{folder} is no run folder: {error}.", "name a folder in runs/"
+        ) from error
+    if document.get("schema") != SCHEMA:
+        raise UsageError(
+            "run.schema",
+            f"{folder} has run schema {document.get('schema')}; this shiftmcu reads {SCHEMA}.",
+            "use the shiftmcu that wrote it (manifest.json: versions)",
+        )
+    return document
+
+
+def _file(path: Path) -> dict[str, Any]:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": digest}
