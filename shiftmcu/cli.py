@@ -41,6 +41,7 @@ COMMANDS = (
     Command(
         "tune", "shiftmcu.train.tune_cli", "another decision rule for a wanted false-accept rate"
     ),
+    Command("repro", "shiftmcu.train.repro_cli", "train and test a published result on its data"),
     Command("convert", "shiftmcu.convert.convert_cli", "Keras model to .shift, C and a report"),
     Command("plan", "shiftmcu.convert.plan_cli", "RAM and flash against a board's budget"),
     Command("flash", "shiftmcu.host.flash", "build, write, boot and self-test a board"),
@@ -125,7 +126,17 @@ def _injected(command: str) -> dict[str, Callable[..., Any]]:
         return {"fsc_intents": _fsc_intents}
     if command == "convert":
         return {"register_layers": register_layers}
+    if command == "repro":
+        return {"convert": _convert}
     return {}
+
+
+def _convert(path: Any) -> bytes:
+    from shiftmcu.blob import write
+    from shiftmcu.convert.keras_reader import load
+    from shiftmcu.convert.quantize import quantize
+
+    return write(quantize(load(path, register_layers)))
 
 
 def _load_clips(*args: Any, **kwargs: Any) -> Any:

@@ -212,6 +212,11 @@ def _against(
             "tool.keras", f"--against needs Keras ({error}).", "pip install 'shiftmcu[train]'"
         ) from error
     known = [o for o in outcomes if o.is_command and metrics.UNTRAINED not in o.truth]
-    right = float_right(args.against, graph, [outcome.clip for outcome in known])
+    right = float_right(
+        args.against,
+        evaluate.task_of(graph),
+        graph.decision.flush_frames,
+        [outcome.clip for outcome in known],
+    )
     difference = paired_difference([outcome.right for outcome in known], right)
     return {"float_accuracy": round(sum(right) / len(right), 4), "difference": difference}

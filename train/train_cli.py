@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +15,9 @@ from shiftmcu.train.augment import RECIPES
 
 if TYPE_CHECKING:
     from shiftmcu.train.fit import Epoch
-    from shiftmcu.train.runplan import Plan
+    from shiftmcu.train.runplan import Plan, Reporter
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "progress_report", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -132,6 +134,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     baseline = f"shiftmcu train --teacher {record['model']}, or evaluate --against it"
     progress.note(f"next      {baseline if args.method == 'float' else convert}")
     return record
+
+
+@contextmanager
+def progress_report(epochs: int) -> Iterator[Reporter]:
+    """A reporter that shows bars or lines on stderr."""
+    from shiftmcu.train.runplan import Reporter
+
+    with _Progress(epochs) as progress:
+        yield Reporter(progress.note, progress.rendered, progress.epoch, progress.batch)
 
 
 def _plan(args: argparse.Namespace) -> Plan:

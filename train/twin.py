@@ -1,4 +1,4 @@
-"""The float network of a converted model, on the same features: what do the integers cost?"""
+"""A float network on the features of the integer one: what do the integers cost?"""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from pathlib import Path
 import keras  # type: ignore[import-untyped]
 import numpy as np
 
-from shiftmcu.blob import QuantGraph
 from shiftmcu.errors import UsageError
 from shiftmcu.train import layers, networks
 from shiftmcu.train.datasets import Clip
-from shiftmcu.train.evaluate import task_of
-from shiftmcu.train.examples import Examples, clean_sources
+from shiftmcu.train.examples import Examples, Task, clean_sources
 from shiftmcu.train.features import Framing, render
 from shiftmcu.train.predict import predict
 
@@ -23,19 +21,18 @@ __all__ = ["float_right"]
 _REGISTERED = layers.__all__
 
 
-def float_right(path: Path, graph: QuantGraph, clips: Sequence[Clip]) -> list[bool]:
-    """For each command clip: does the Keras network choose the right tuple?"""
+def float_right(path: Path, task: Task, flush_frames: int, clips: Sequence[Clip]) -> list[bool]:
+    """For each readable command clip: does the Keras network choose the right tuple?"""
     try:
         model = keras.saving.load_model(path, compile=False)
     except (OSError, ValueError) as error:
         raise UsageError(
             "train.model", f"{path} cannot be read as a Keras model ({error}).", "check the path"
         ) from error
-    task = task_of(graph)
     sources, classes = clean_sources(clips, task)
     context = networks.context_frames(model)
-    hop = graph.hop_frames
-    framing = Framing(hop, graph.decision.flush_frames, -(-context // hop) * hop)
+    hop = networks.hop_frames(model)
+    framing = Framing(hop, flush_frames, -(-context // hop) * hop)
     examples = Examples(render(sources, framing), classes)
     logits = predict(model, examples, hop)
     named = {name.removeprefix("head_"): value for name, value in logits.items()}
