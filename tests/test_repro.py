@@ -96,7 +96,16 @@ def arguments(data: Path, out: Path, *more: str) -> argparse.Namespace:
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def small_and_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few channels and no compilation: the same steps in seconds; a cache of its own."""
+    plan_of = repro_cli._plan
+
+    def small(args: argparse.Namespace, row: Any) -> Any:
+        plan = plan_of(args, row)
+        options = plan.network_options | {"channels": (4, 6), "kernel": 3, "segments": 8}
+        return replace(plan, network_options=options, fit=replace(plan.fit, eager=True))
+
+    monkeypatch.setattr(repro_cli, "_plan", small)
     monkeypatch.setenv("SHIFTMCU_CACHE", str(tmp_path / "cache"))
 
 
@@ -135,8 +144,6 @@ def test_rows_are_trained_judged_and_written(
 
 def test_the_float_row_is_judged_in_keras(spoken: Path, tmp_path: Path) -> None:
     plan = repro_cli._plan(arguments(spoken, tmp_path), FLOAT)
-    small = plan.network_options | {"channels": (4, 6), "kernel": 3, "segments": 8}
-    plan = replace(plan, network_options=small, fit=replace(plan.fit, eager=True))
     result = repro.measure(FLOAT, plan, repro.read_data(spoken), [0, 1], _never, Reporter())
     assert not result.skipped
     assert len(result.test) == len(result.valid) == 2
