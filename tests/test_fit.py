@@ -261,7 +261,15 @@ def test_training_leaves_a_complete_run(tmp_path: Path) -> None:
         "run.json",
         "curves.csv",
         "curves.png",
+        "confusion-keyword.png",
+        "confusion-command.png",
+        "report.html",
     }
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert page.count('src="data:image/png;base64,') == 3
+    assert "://" not in page  # nothing is fetched
+    for row in record["runs"][0]["layers"]:
+        assert f"<td>{row['name']}</td>" in page
     assert [e.epoch for e in epochs] == [1, 2, 3, 4]  # the last: re-estimated statistics
     assert json.loads((run / "run.json").read_text())["data_sha256"] == record["data_sha256"]
     from shiftmcu.train.record import read_model_info

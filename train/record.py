@@ -1,4 +1,4 @@
-"""What a run leaves behind: the model file, run.json, curves.csv and curves.png."""
+"""What a run leaves behind beside its report: model file, run.json, curves.csv, curves.png."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     best = record["runs"][0]["best"] if len(record["runs"]) == 1 else None
     if best is not None:
         progress.note(f"best      epoch {best['epoch']}: {100 * best['accuracy']:.2f} % right")
-    progress.note(f"wrote     {record['model']}")
+    progress.note(f"wrote     {record['model']}, {args.out}/report.html")
     convert = f"shiftmcu convert {record['model']} -o {args.out}/converted"
     baseline = f"shiftmcu train --teacher {record['model']}, or evaluate --against it"
     progress.note(f"next      {baseline if args.method == 'float' else convert}")

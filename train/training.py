@@ -21,8 +21,9 @@ from shiftmcu.train.distill import Teacher, load_teacher
 from shiftmcu.train.examples import Examples, Mixture, Task, clean_sources, training_sources
 from shiftmcu.train.features import FeatureSet, Framing, Source, render
 from shiftmcu.train.fit import FitOptions, FitResult, fit
-from shiftmcu.train.predict import stream_logits
+from shiftmcu.train.predict import predict, stream_logits
 from shiftmcu.train.record import save_model, versions, write_curves, write_json
+from shiftmcu.train.run_report import confusion_counts, write_confusions, write_report
 from shiftmcu.train.runplan import Corpus, Plan, Reporter, read_corpus
 from shiftmcu.train.transfer import copy_matching
 
@@ -53,9 +54,12 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
         )
         runs.append({"seed": seed, "folder": str(folder), **result})
     best = max(runs, key=lambda run: (run["best"]["accuracy"], -run["best"]["valid_loss"]))
-    if plan.seeds > 1:
-        shutil.copyfile(Path(best["folder"]) / "model.keras", plan.out / "model.keras")
     record |= {"runs": runs, "chosen_seed": best["seed"], "model": str(plan.out / "model.keras")}
+    for run in runs:
+        write_report(Path(run["folder"]), record, run)
+    if plan.seeds > 1:
+        for name in ("model.keras", "report.html"):
+            shutil.copyfile(Path(best["folder"]) / name, plan.out / name)
     write_json(plan.out / "run.json", record)
     return record
 
@@ -158,11 +162,14 @@ def _train_seed(
     }
     save_model(model, folder / "model.keras", info)
     write_curves(folder, [asdict(epoch) for epoch in result.epochs])
+    logits = predict(model, valid_set, framing.hop_frames)
+    write_confusions(folder, confusion_counts(logits, valid_set, task), task)
     shutil.rmtree(folder / "state")
     return {
         "best": asdict(result.best),
         "decision": asdict(rule),
         "decision_on_validation": outcome,
+        "layers": [asdict(row) for row in networks.layer_table(model)],
         "minutes": round((time.monotonic() - started) / 60, 2),
     }
 
