@@ -88,11 +88,19 @@ class Monitor:
             except LinkError as error:
                 self.note({"type": "failed", "code": error.code, "text": error.message})
                 raise
-            if self.card is not None and self.card.overflows:
-                text = f"The microphone lost audio {self.card.overflows} times."
-                self.note({"type": "mic", "overflows": self.card.overflows, "text": text})
-                assert self.folder is not None
-                self.folder.issues.append({"code": "mic.overflow", "message": text})
+            if self.card is not None:
+                self._tell_of(self.card)
+
+    def _tell_of(self, card: SoundCard) -> None:
+        """The sound card's clock and losses; a loss makes the run degraded."""
+        assert self.folder is not None
+        clock = "not measured (less than 10 s)"
+        if card.drift_ppm is not None:
+            clock = f"{card.drift_ppm:+.0f} ppm against this PC (measured)"
+        text = f"The sound card's clock: {clock}; audio lost {card.overflows} times."
+        self.note({"type": "mic", "overflows": card.overflows, "text": text})
+        if card.overflows:
+            self.folder.issues.append({"code": "mic.overflow", "message": text})
 
     def _play(self, device: Device, on_step: Callable[[Any], object]) -> None:
         for name, blocks in self._streams():
