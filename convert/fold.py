@@ -87,6 +87,8 @@ def fold_norm(nodes: Nodes) -> Nodes:
         node = node_named(nodes, name)
         assert isinstance(node.op, Norm)
         conv, op = _linear_producer(nodes, node)
+        if len(node.op.scale) != len(op.scale):
+            raise _refuse(node, f"{len(node.op.scale)} channels behind {len(op.scale)}")
         scale = op.scale * node.op.scale
         offset = op.offset * node.op.scale + node.op.offset
         nodes = replaced(nodes, replace(conv, op=replace(op, scale=scale, offset=offset)))
@@ -125,25 +127,25 @@ def lower(nodes: Nodes, input_scale: float, meaning: Meaning) -> Graph:
     features = _features(nodes)
     body = [node for node in nodes if node is not features]
     tensor = {features.name: 0} | {node.name: i + 1 for i, node in enumerate(body)}
-    channels, strides = [features.op.bins if isinstance(features.op, Input) else 0], [1]
+    values, strides = [features.op.bins if isinstance(features.op, Input) else 0], [1]
     layers: list[FloatConv | FloatPool] = []
     for node in body:
         source = tensor[node.inputs[0]]
-        width = channels[source]
         if isinstance(node.op, Pool):
-            layers.append(_lower_pool(node, node.op, source, width, strides[source]))
-            channels.append(2 * width)
+            layers.append(_lower_pool(node, node.op, source, values[source], strides[source]))
+            values.append(2 * values[source])
             strides.append(strides[source] * node.op.segment)
         elif isinstance(node.op, Conv):
-            layers.append(_lower_conv(nodes, node, node.op, tensor, width))
-            channels.append(len(node.op.weights))
+            layers.append(_lower_conv(nodes, node, node.op, tensor, values[source]))
+            columns = -(-node.op.in_width // node.op.stride_f)
+            values.append(columns * len(node.op.weights))
             strides.append(strides[source] * node.op.stride_t)
         else:
             raise _refuse(node, "nothing that the converter knows comes before or after it")
     return Graph(
         meaning.name,
         meaning.frontend_id,
-        channels[0],
+        values[0],
         input_scale,
         tuple(layers),
         _heads(layers, meaning),
@@ -163,10 +165,11 @@ def _lower_pool(node: Node, op: Pool, source: int, channels: int, stride: int) -
 
 
 def _lower_conv(
-    nodes: Nodes, node: Node, op: Conv, tensor: dict[str, int], channels: int
+    nodes: Nodes, node: Node, op: Conv, tensor: dict[str, int], values: int
 ) -> FloatConv:
-    if op.weights.shape[3] != channels:
-        raise _refuse(node, f"reads {op.weights.shape[3]} channels and gets {channels}")
+    wanted = op.in_width * op.weights.shape[3]
+    if wanted != values:
+        raise _refuse(node, f"reads {wanted} channels and gets {values}")
     if op.activation_scale is None and readers(nodes, node.name):
         raise _refuse(node, "its output feeds another layer without QuantizedReLU")
     return FloatConv(
@@ -179,6 +182,8 @@ def _lower_conv(
         offset=op.offset,
         activation_scale=op.activation_scale,
         stride_t=op.stride_t,
+        stride_f=op.stride_f,
+        in_width=op.in_width,
     )
 
 

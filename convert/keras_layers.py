@@ -28,9 +28,11 @@ NEAREST = {
     "Activation": "QuantizedReLU",
     "AveragePooling1D": "WindowPool",
     "Conv1D": "ShiftConv1D",
-    "Conv2D": "ShiftConv1D (time only, mel bins as channels)",
+    "Conv2D": "ShiftConv2D",
     "Dense": "ShiftDense",
     "DepthwiseConv1D": "ShiftConv1D",
+    "DepthwiseConv2D": "ShiftConv2D",
+    "Flatten": "Reshape",
     "GlobalAveragePooling1D": "WindowPool",
     "GlobalMaxPooling1D": "WindowPool",
     "LayerNormalization": "BatchNormalization",
@@ -175,6 +177,34 @@ def _read_conv(source: Source) -> nodes.Op:
     )
 
 
+def _read_plane_conv(source: Source) -> nodes.Op:
+    kernel = np.asarray(source.layer.integer_kernel())  # (K_time, K_freq, C_in, C_out)
+    weights = np.ascontiguousarray(kernel.transpose(3, 0, 1, 2)).astype(np.int16)
+    ones = np.ones(len(weights))
+    stride_t, stride_f = source.config["strides"]
+    return nodes.Conv(
+        alphabet(source.config["alphabet"]),
+        weights,
+        ones,
+        0.0 * ones,
+        int(stride_t),
+        stride_f=int(stride_f),
+        in_width=int(source.layer.in_width),
+    )
+
+
+def _read_reshape(source: Source) -> nodes.Op:
+    """Other columns of the same positions: nothing to do (docs/numerics.md §2)."""
+    before, after = source.layer.input.shape[2:], source.layer.output.shape[2:]
+    if None in (*before, *after) or np.prod(before) != np.prod(after):
+        raise UsageError(
+            "convert.unsupported",
+            f"layer '{source.name}' (Reshape) moves values from one position to another.",
+            "keep time as the first axis: Reshape((-1, columns, channels))",
+        )
+    return nodes.Identity()
+
+
 def _read_dense(source: Source) -> nodes.Op:
     kernel = np.asarray(source.layer.integer_kernel())  # (C_in, units)
     weights = np.ascontiguousarray(kernel.T[:, None, None, :]).astype(np.int16)
@@ -210,8 +240,11 @@ READERS: dict[str, Callable[[Source], nodes.Op]] = {
     "Po2BatchNormalization": _read_norm,
     "QuantizedReLU": _read_relu,
     "Rescaling": _read_rescaling,
+    "Reshape": _read_reshape,
     "ShiftConv1D": _read_conv,
+    "ShiftConv2D": _read_plane_conv,
     "ShiftDense": _read_dense,
     "SpatialDropout1D": _read_identity,
+    "SpatialDropout2D": _read_identity,
     "WindowPool": _read_pool,
 }

@@ -74,6 +74,8 @@ class Conv:
     stride_t: int = 1
     residual: str | None = None
     activation_scale: float | None = None
+    stride_f: int = 1
+    in_width: int = 1
 
 
 Op = Input | Identity | Rescale | Norm | Add | Relu | Pool | Conv

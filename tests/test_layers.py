@@ -15,6 +15,7 @@ from shiftmcu.train.layers import (
     Po2BatchNormalization,
     QuantizedReLU,
     ShiftConv1D,
+    ShiftConv2D,
     ShiftDense,
     WindowPool,
     frozen_shifts,
@@ -28,6 +29,7 @@ RNG = np.random.default_rng(7)
 LAYERS = [
     ShiftConv1D(6, 9, 2, alphabet="s3", method="s3", name="a"),
     ShiftConv1D(6, 1, 2, alphabet="dense2", method="denseshift", name="b"),
+    ShiftConv2D(6, (3, 5), (2, 1), alphabet="s3", method="s3", name="p"),
     ShiftDense(5, alphabet="ternary", name="c"),
     QuantizedReLU(po2_scale=True, momentum=0.9, name="d"),
     Po2BatchNormalization(momentum=0.9, name="e"),
@@ -63,6 +65,29 @@ def test_convolution_is_causal_and_exact(taps: int, stride: int) -> None:
     expected = direct_convolution(x, layer.integer_kernel().astype(np.float64), stride)
     np.testing.assert_array_equal(np.asarray(layer(x)), expected)
     assert layer.compute_output_shape((2, 8 * stride, 3)) == (2, 8, 4)
+
+
+@pytest.mark.parametrize("width", [1, 2, 5, 8])
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 4), (1, 7), (1, 2)])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (1, 3), (3, 1)])
+def test_plane_convolution_is_exact(
+    width: int, kernel: tuple[int, int], stride: tuple[int, int]
+) -> None:
+    """The formula of docs/numerics.md, one output at a time."""
+    layer = ShiftConv2D(3, kernel, stride, alphabet="s3")
+    x = RNG.integers(0, 256, (2, 4 * stride[0], width, 2)).astype(np.float32)
+    layer.build(x.shape)
+    layer.factors.assign(RNG.normal(size=layer.factors.shape))
+    weights = layer.integer_kernel().astype(np.float64)
+    columns = -(-width // stride[1])
+    expected = np.zeros((2, 4, columns, 3))
+    for p, j, t, f in np.ndindex(4, columns, *kernel):
+        row = p * stride[0] + stride[0] - kernel[0] + t
+        column = j * stride[1] - (kernel[1] - 1) // 2 + f
+        if row >= 0 and 0 <= column < width:
+            expected[:, p, j] += x[:, row, column] @ weights[t, f]
+    np.testing.assert_array_equal(np.asarray(layer(x)), expected)
+    assert layer.compute_output_shape(x.shape) == expected.shape
 
 
 def test_dense_is_scale_times_integers_plus_bias() -> None:

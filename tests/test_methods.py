@@ -21,6 +21,7 @@ from shiftmcu.po2 import alphabet, encode
 keras = pytest.importorskip("keras", reason="Keras comes with the [train] extra")
 layers = pytest.importorskip("shiftmcu.train.layers")
 networks = pytest.importorskip("shiftmcu.train.networks")
+summary = pytest.importorskip("shiftmcu.train.summary")
 record = pytest.importorskip("shiftmcu.train.record")
 from shiftmcu.train.quantizers import QUANTIZERS  # noqa: E402  (needs Keras)
 
@@ -138,4 +139,4 @@ def test_float_rounds_nothing() -> None:
     with pytest.raises(UsageError) as error:
         conv.integer_kernel()
     assert error.value.code == "train.float"
-    assert {row.bits for row in networks.layer_table(model)} == {32}
+    assert {row.bits for row in summary.layer_table(model)} == {32}

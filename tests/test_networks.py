@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from shiftmcu.errors import UsageError
-from shiftmcu.train import networks
+from shiftmcu.train import networks, summary
 from shiftmcu.train.layers import ShiftConv1D
 
 # Keras' own, when it reads a variable.
@@ -22,6 +22,35 @@ SLOTS = {"action": ("on", "off", "up"), "object": ("none", "lamp")}
 def model() -> keras.Model:
     keras.utils.set_random_seed(1)
     return networks.tiny(SLOTS, channels=(8, 8, 12), kernel=5, segments=6)
+
+
+@pytest.fixture(scope="module")
+def plane() -> keras.Model:
+    keras.utils.set_random_seed(1)
+    return networks.resnet2d(SLOTS, channels=(4, 5, 6), segments=6)
+
+
+def test_a_plane_is_read_as_channels_by_the_pool(plane: keras.Model) -> None:
+    assert plane.get_layer("columns").output.shape == (None, None, 5 * 6)  # 40 bins, 3 halvings
+    assert networks.hop_frames(plane) == 4
+    first, second = summary.layer_table(plane)[:2]
+    assert (first.shape, first.bytes) == ((3, 3, 1, 4), 4 * 4)
+    assert first.shift_adds == 50 * 20 * 36
+    assert second.shift_adds == 25 * 10 * 3 * 3 * 4 * 5
+
+
+def test_a_plane_hears_its_context_and_no_padding(plane: keras.Model) -> None:
+    context = networks.context_frames(plane)
+    # stem 2 rows, block 1: 2 rows and 2 of 2 frames, block 2: 2 of 2 frames and 2 of 4
+    assert context == 6 * 4 + 1 + 2 + 2 + 4 + 4 + 8
+    base = inputs(80, [80])
+    touched = {**base, "features": base["features"].copy()}
+    touched["features"][:, : 80 - context] = 77.0
+    long = {**base, "features": np.pad(base["features"], ((0, 0), (0, 16), (0, 0)))}
+    long["features"][:, 80:] = 200.0
+    for head, logits in plane(base).items():
+        np.testing.assert_array_equal(logits, plane(touched)[head])
+        np.testing.assert_allclose(logits, plane(long)[head], rtol=1e-4, atol=1e-5)
 
 
 def inputs(time: int, frames: list[int]) -> dict[str, np.ndarray]:
@@ -66,21 +95,22 @@ def test_context_is_exact(model: keras.Model) -> None:
 
 
 def test_table_adds_up(model: keras.Model) -> None:
-    rows = networks.layer_table(model)
+    rows = summary.layer_table(model)
     kernels = [x.integer_kernel() for x in model.layers if hasattr(x, "integer_kernel")]
     assert len(rows) == len(kernels)
     stem = rows[0]
     assert (stem.shape, stem.bits, stem.bytes) == ((3, 40, 8), 3, 8 * 45)
     assert stem.shift_adds == 50 * 3 * 40 * 8
-    assert "total" in networks.format_table(rows)
+    assert "total" in summary.format_table(rows)
 
 
 @pytest.mark.parametrize(
-    ("network", "least", "most"), [("tiny", 60_000, 70_000), ("base", 290_000, 310_000)]
+    ("network", "least", "most"),
+    [("tiny", 60_000, 70_000), ("base", 290_000, 310_000), ("resnet2d", 100_000, 130_000)],
 )
 def test_full_size(network: str, least: int, most: int) -> None:
     full = networks.build(network, {"keyword": list("abcdef")})
-    weights = sum(np.prod(r.shape) for r in networks.layer_table(full))
+    weights = sum(np.prod(r.shape) for r in summary.layer_table(full))
     assert least < weights < most
     assert networks.hop_frames(full) == 8
 

@@ -7,7 +7,6 @@ Tensors are (batch, time, channels), float32. ``docs/numerics.md`` section 2 giv
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import keras  # type: ignore[import-untyped]
@@ -15,16 +14,16 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from shiftmcu.errors import UsageError
-from shiftmcu.po2 import alphabet as alphabet_of
+from shiftmcu.train.plane import ShiftConv2D
 from shiftmcu.train.pooling import WindowPool
-from shiftmcu.train.quantizers import FLOAT32, Quantizer, quantizer
+from shiftmcu.train.shift_layer import ShiftLayer, values_of
 from shiftmcu.train.straight_through import straight_through
 
 __all__ = [
     "Po2BatchNormalization",
     "QuantizedReLU",
     "ShiftConv1D",
+    "ShiftConv2D",
     "ShiftDense",
     "WindowPool",
     "frozen_shifts",
@@ -32,94 +31,13 @@ __all__ = [
 
 Tensor = Any
 Floats = NDArray[np.float32]
-Ints = NDArray[np.int16]
 
 # A variance this small would turn the folded scale into noise; Keras' own default.
 _EPSILON = 1e-3
 
 
-def _values(variable: Any) -> Floats:
-    """A variable as numpy float32."""
-    return np.asarray(ops.convert_to_numpy(variable), np.float32)
-
-
-class _FactorInitializer(keras.initializers.Initializer):  # type: ignore[misc]
-    """The quantizer's own start values, drawn from the seed of ``keras.utils.set_random_seed``."""
-
-    def __init__(self, method: Quantizer, top: int) -> None:
-        self.method, self.top = method, top
-
-    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
-        rng = np.random.default_rng(random.getrandbits(32))
-        return ops.convert_to_tensor(self.method.initial(rng, tuple(shape[1:]), self.top), dtype)
-
-
-class _Project(keras.constraints.Constraint):  # type: ignore[misc]
-    """After each step of the optimizer: the factors back into the range of their method."""
-
-    def __init__(self, method: Quantizer, top: int) -> None:
-        self.method, self.top = method, top
-
-    def __call__(self, factors: Tensor) -> Tensor:
-        return factors if self.method.project is None else self.method.project(factors, self.top)
-
-
-class _ShiftLayer(keras.layers.Layer):  # type: ignore[misc]
-    """Shared by the shift layers: the stacked factors and what is derived from them.
-
-    ``method`` and ``alphabet`` belong together (``quantizers``). With method "float" the weights
-    are the real factors themselves: a baseline that has no integers.
-    """
-
-    def __init__(
-        self, alphabet: str = "s3", method: str = "s3", penalty: float = 1e-5, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.alphabet = alphabet
-        self.method = method
-        self.penalty = float(penalty)
-        self._quantizer = quantizer(method)
-        if alphabet not in self._quantizer.alphabets.values():
-            raise UsageError(
-                "train.bits",
-                f"method {method!r} does not use the alphabet {alphabet!r}.",
-                "use one of " + ", ".join(self._quantizer.alphabets.values()),
-            )
-        self._top = 1 if alphabet == FLOAT32 else alphabet_of(alphabet).max_abs
-
-    def _add_factors(self, kernel_shape: tuple[int, ...]) -> None:
-        self.factors = self.add_weight(
-            name="factors",
-            shape=(self._quantizer.n_factors(self._top), *kernel_shape),
-            initializer=_FactorInitializer(self._quantizer, self._top),
-            constraint=_Project(self._quantizer, self._top) if self._quantizer.project else None,
-        )
-
-    def _weights(self) -> Tensor:
-        if self.penalty > 0 and self._quantizer.penalty is not None:
-            self.add_loss(self.penalty * self._quantizer.penalty(self.factors))
-        return self._quantizer.weights(ops.convert_to_tensor(self.factors), self._top)
-
-    def integer_kernel(self) -> Ints:
-        """The weights as exact integers of the alphabet, in the kernel's shape.
-
-        Raises ``train.float`` where they are real.
-        """
-        return self._quantizer.integers(_values(self.factors), self._top)
-
-    def nonzero(self) -> float:
-        """Share of the weights that are not zero."""
-        kernel = self.factors[0] if self.method == "float" else self.integer_kernel()
-        return float(np.mean(np.asarray(ops.convert_to_numpy(kernel)) != 0))
-
-    def get_config(self) -> dict[str, Any]:
-        config: dict[str, Any] = super().get_config()
-        config.update(alphabet=self.alphabet, method=self.method, penalty=self.penalty)
-        return config
-
-
 @keras.saving.register_keras_serializable(package="shiftmcu")
-class ShiftConv1D(_ShiftLayer):
+class ShiftConv1D(ShiftLayer):
     """Causal 1-D convolution with power-of-two weights and no bias.
 
     Input (B, T, C_in), T a multiple of ``strides``; output (B, T / strides, filters). Output ``p``
@@ -154,7 +72,7 @@ class ShiftConv1D(_ShiftLayer):
 
 
 @keras.saving.register_keras_serializable(package="shiftmcu")
-class ShiftDense(_ShiftLayer):
+class ShiftDense(ShiftLayer):
     """``y_c = scale_c (x . w_c) + b_c`` with power-of-two ``w``: (..., C_in) -> (..., units).
 
     The scale is positive (stored as its logarithm) and stands in for the batch norm that follows
@@ -181,11 +99,11 @@ class ShiftDense(_ShiftLayer):
 
     def channel_scale(self) -> Floats:
         """(units,) positive."""
-        return np.exp(_values(self.log_scale))
+        return np.exp(values_of(self.log_scale))
 
     def bias_vector(self) -> Floats:
         """(units,) in nats."""
-        return _values(self.bias)
+        return values_of(self.bias)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
@@ -224,7 +142,7 @@ class Po2BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[mi
     def folded(self) -> tuple[Floats, Floats]:
         """(scale, offset), each (C,): inference is ``x * scale + offset``."""
         gamma, beta, mean, variance = (
-            _values(v).astype(np.float64)
+            values_of(v).astype(np.float64)
             for v in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
         )
         raw = gamma / np.sqrt(variance + self.epsilon)
@@ -282,7 +200,7 @@ class QuantizedReLU(keras.layers.Layer):  # type: ignore[misc]
 
     def activation_scale(self) -> float:
         """``s``: the real value of one step of the uint8 activation."""
-        scale = float(_values(self.top)) / self.levels
+        scale = float(values_of(self.top)) / self.levels
         return float(2.0 ** np.ceil(np.log2(scale))) if self.po2_scale else scale
 
     def get_config(self) -> dict[str, Any]:
@@ -302,6 +220,6 @@ def frozen_shifts(model: keras.Model) -> None:
     Real weights decide nothing and go on too.
     """
     for layer in model.layers:
-        if isinstance(layer, _ShiftLayer) and layer.method != "float":
+        if isinstance(layer, ShiftLayer) and layer.method != "float":
             layer.factors.trainable = False
             layer.penalty = 0.0

@@ -14,7 +14,7 @@ import numpy as np
 
 from shiftmcu.errors import UsageError
 from shiftmcu.frontend import FRONTEND_ID
-from shiftmcu.train import datasets, networks
+from shiftmcu.train import datasets, networks, summary
 from shiftmcu.train.datasets import Clip
 from shiftmcu.train.decide import choose_rule
 from shiftmcu.train.distill import Teacher, load_teacher
@@ -41,7 +41,7 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
     key = datasets.data_hash(corpus.clips)
     keras.utils.set_random_seed(plan.fit.seed)
     probe = networks.build(plan.network, corpus.slots, **plan.network_options)
-    report.note(networks.format_table(networks.layer_table(probe)))
+    report.note(summary.format_table(summary.layer_table(probe)))
     framing = _framing(probe, plan)
     _teacher(plan, task, framing.hop_frames)  # refused before hours of rendering
     train_set, valid_set = _render_all(plan, corpus, task, framing, key, report)

@@ -1,0 +1,101 @@
+"""What all layers with power-of-two weights share: their factors, and the weights made of them."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import keras  # type: ignore[import-untyped]
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from shiftmcu.errors import UsageError
+from shiftmcu.po2 import alphabet as alphabet_of
+from shiftmcu.train.quantizers import FLOAT32, Quantizer, quantizer
+
+__all__ = ["ShiftLayer", "values_of"]
+
+Tensor = Any
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int16]
+
+
+def values_of(variable: Any) -> Floats:
+    """A variable as numpy float32."""
+    return np.asarray(ops.convert_to_numpy(variable), np.float32)
+
+
+class _FactorInitializer(keras.initializers.Initializer):  # type: ignore[misc]
+    """The quantizer's own start values, drawn from the seed of ``keras.utils.set_random_seed``."""
+
+    def __init__(self, method: Quantizer, top: int) -> None:
+        self.method, self.top = method, top
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+        rng = np.random.default_rng(random.getrandbits(32))
+        return ops.convert_to_tensor(self.method.initial(rng, tuple(shape[1:]), self.top), dtype)
+
+
+class _Project(keras.constraints.Constraint):  # type: ignore[misc]
+    """After each step of the optimizer: the factors back into the range of their method."""
+
+    def __init__(self, method: Quantizer, top: int) -> None:
+        self.method, self.top = method, top
+
+    def __call__(self, factors: Tensor) -> Tensor:
+        return factors if self.method.project is None else self.method.project(factors, self.top)
+
+
+class ShiftLayer(keras.layers.Layer):  # type: ignore[misc]
+    """Shared by the shift layers: the stacked factors and what is derived from them.
+
+    ``method`` and ``alphabet`` belong together (``quantizers``). With method "float" the weights
+    are the real factors themselves: a baseline that has no integers.
+    """
+
+    def __init__(
+        self, alphabet: str = "s3", method: str = "s3", penalty: float = 1e-5, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.alphabet = alphabet
+        self.method = method
+        self.penalty = float(penalty)
+        self._quantizer = quantizer(method)
+        if alphabet not in self._quantizer.alphabets.values():
+            raise UsageError(
+                "train.bits",
+                f"method {method!r} does not use the alphabet {alphabet!r}.",
+                "use one of " + ", ".join(self._quantizer.alphabets.values()),
+            )
+        self._top = 1 if alphabet == FLOAT32 else alphabet_of(alphabet).max_abs
+
+    def _add_factors(self, kernel_shape: tuple[int, ...]) -> None:
+        self.factors = self.add_weight(
+            name="factors",
+            shape=(self._quantizer.n_factors(self._top), *kernel_shape),
+            initializer=_FactorInitializer(self._quantizer, self._top),
+            constraint=_Project(self._quantizer, self._top) if self._quantizer.project else None,
+        )
+
+    def _weights(self) -> Tensor:
+        if self.penalty > 0 and self._quantizer.penalty is not None:
+            self.add_loss(self.penalty * self._quantizer.penalty(self.factors))
+        return self._quantizer.weights(ops.convert_to_tensor(self.factors), self._top)
+
+    def integer_kernel(self) -> Ints:
+        """The weights as exact integers of the alphabet, in the kernel's shape.
+
+        Raises ``train.float`` where they are real.
+        """
+        return self._quantizer.integers(values_of(self.factors), self._top)
+
+    def nonzero(self) -> float:
+        """Share of the weights that are not zero."""
+        kernel = self.factors[0] if self.method == "float" else self.integer_kernel()
+        return float(np.mean(np.asarray(ops.convert_to_numpy(kernel)) != 0))
+
+    def get_config(self) -> dict[str, Any]:
+        config: dict[str, Any] = super().get_config()
+        config.update(alphabet=self.alphabet, method=self.method, penalty=self.penalty)
+        return config
