@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains the shipped models again, by the very commands that their cards name.
 #
-#   tools/train_models.sh [wakewords] [wakewords2] [fsc]        SPEECH=../shared/speech CORPUS=build/corpus-fsc
+#   tools/train_models.sh [wakewords] [wakewords2] [barista] [fsc]        SPEECH=../shared/speech CORPUS=build/corpus-fsc
 #
 # Real speech is read from SPEECH; the synthetic corpus is rendered into CORPUS once.
 set -euo pipefail
@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH"
 speech=${SPEECH:-../shared/speech}
 corpus=${CORPUS:-build/corpus-fsc}
+orders_corpus=${ORDERS_CORPUS:-build/corpus-barista}
 export KERAS_BACKEND=${KERAS_BACKEND:-jax}    # twice as fast as TensorFlow on a CPU
 
 ship() {    # name, run folder: convert, and put the small files into models/
@@ -37,6 +38,32 @@ wakewords2() {    # the same in 2 bits: {0, +-1}
     ship wakewords-tiny-2bit runs/wakewords-tiny-2bit
 }
 
+# barista: one stage on the spoken corpus and further data; name, seed, epochs, learning rate, start
+orders() {
+    local name=$1 seed=$2 epochs=$3 lr=$4 start=$5
+    shift 5
+    shiftmcu train --name barista --network base --method s3 --bits 3 --seed "$seed" \
+        --epochs "$epochs" --batch 64 --lr "$lr" --dropout 0.1 --segments 80 --variants 2 \
+        --tuples all --rejects 0.08 --truncated 0.03 --command-weight 0.2 --aux-weight 0.3 \
+        --init "runs/$start/model.keras" --aux "csv:$speech/gsc/labels.csv" \
+        --data "csv:$orders_corpus/labels.csv" "$@" \
+        --noise "csv:$speech/noise_home/labels.csv" --out "runs/$name"
+}
+
+barista() {    # real words, then spoken orders, then real orders too (a fold, then all but 3 clips)
+    local real="csv:$speech/barista/labels.csv?groups=$speech/barista/channel_group.csv&weight=8"
+    shiftmcu synth --intents train/data/barista_intents.yaml --sentences 6000 --turns 2 \
+        --held-out '' --engines espeak,flite,festival,gnuspeech --out "$orders_corpus"
+    shiftmcu train --name gsc-base --network base --method s3 --bits 3 --seed 1 \
+        --epochs 50 --batch 64 --lr 0.004 --dropout 0.2 --variants 4 \
+        --data "csv:$speech/gsc/labels.csv" --reject "csv:$speech/speechocean/labels.csv" \
+        --noise "csv:$speech/noise_home/labels.csv" --out runs/gsc-base
+    orders barista-synth 1 36 0.005 gsc-base
+    orders barista-fold1 1 36 0.004 barista-synth --data "$real&fold=1/5"
+    orders barista-all 2 40 0.004 barista-fold1 --data "$real&fold=39/40"
+    ship barista runs/barista-all
+}
+
 # fsc: one stage of training, starting from the back bone of an earlier run
 stage() {    # name of the stage, seed, epochs, learning rate, run whose back bone it starts from
     shiftmcu train --name fsc-tiny --network tiny --method s3 --bits 3 --seed "$2" \
@@ -58,4 +85,4 @@ fsc() {    # gnuspeech comes from npm; `shiftmcu synth` says how to install it w
     ship fsc-tiny runs/fsc-jax3
 }
 
-for name in "${@:-wakewords wakewords2 fsc}"; do for step in $name; do "$step"; done; done
+for name in "${@:-wakewords wakewords2 barista fsc}"; do for step in $name; do "$step"; done; done
