@@ -230,7 +230,7 @@ def _build_native(folder: Path) -> str:
         *("cc", "-std=c99", "-O2", "-g", *_WARNINGS),
         *("-ffunction-sections", "-fdata-sections", "-fno-ident"),
         f"-ffile-prefix-map={folder}=.",
-        '-DSMCU_BOARD="native"',
+        *('-DSMCU_BOARD="native"', "-DSMCU_MIC"),
         *(f"-Ifirmware/{part}" for part in ("src", "include", "lib", "lib/shiftmcu")),
         *(str(p.relative_to(folder)) for p in (*own, source / "port_native.c", *sources(folder))),
         *("-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,-Map=firmware.map"),

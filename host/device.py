@@ -95,7 +95,7 @@ class Device:
         ``on_intent`` is called with each intent once, when the board reports it.
         Raises ``LinkError`` ``link.*``, ``port.*``.
         """
-        collector = ClipCollector(self._slots(), want)
+        collector = ClipCollector(self.slots, want)
         for _ in range(_REPEATS):
             for event in self.stream([pcm], want=want, exact=exact):
                 intent = collector.take(event)
@@ -123,6 +123,16 @@ class Device:
         supply = iter(blocks)
         self._session.start(next(self._stream_ids) & 0xFFFFFFFF, exact=exact, want=want)
         yield from self._until(p.Done, lambda: self._feed(supply))
+
+    def hear(self, *, want: int, more: Callable[[], bool]) -> Iterator[SessionEvent]:
+        """Let the board listen to its own microphone; yields what it says, ``Done`` last.
+
+        ``want``: bits of START. ``more`` is asked after everything that happens; False ends the
+        stream. Raises ``LinkError`` ``mic.none``, ``link.*``, ``port.*``.
+        """
+        stream_id = next(self._stream_ids) & 0xFFFFFFFF
+        self._session.start(stream_id, exact=False, want=want, source=p.SOURCE_MIC)
+        yield from self._until(p.Done, lambda: None if more() else self._session.finish())
 
     def selftest(self) -> p.SelftestAck:
         """Let the board run the vectors that its model carries.
@@ -161,7 +171,9 @@ class Device:
     ) -> None:
         self.close()
 
-    def _slots(self) -> dict[str, tuple[str, ...]]:
+    @property
+    def slots(self) -> dict[str, tuple[str, ...]]:
+        """Slot -> labels by class index: the model's, else the board's."""
         if self.model is None:
             return self.info.slots
         return {head.name: head.labels for head in self.model.graph.heads[:-1]}
@@ -225,8 +237,11 @@ def connect(
     emit: Emit | None = None,
     baud: int = DEFAULT_BAUD,
     make_session: MakeSession | None = None,
+    mic: str = "",
 ) -> Device:
     """Open a port, or build and start an emulated board, and greet it.
+
+    ``mic`` is what the PC process board is to hear: ``i2s:FILE`` or ``pdm:FILE``.
 
     ``board_or_port``: a device path, ``socket://host:port``, or a board's name (``native``,
     ``stm32f405-qemu``). ``emit`` gives the C files of a model (``shiftmcu.convert.emit``): boards
@@ -247,7 +262,7 @@ def connect(
     if emit is None:
         raise AssertionError("connect() builds a board: it needs emit=shiftmcu.convert.emit.emit")
     build = build_firmware(board, emit(wanted.graph))
-    emulator = start(board, build.elf)
+    emulator = start(board, build.elf, mic=mic)
     with contextlib.ExitStack() as undo:
         undo.callback(emulator.close)
         device = _open(emulator.url, wanted, timing=EMULATED, make_session=make_session)

@@ -92,11 +92,12 @@ class Emulator:
         self.close()
 
 
-def start(board: Board | str, elf: Path, *, icount: bool = True) -> Emulator:
+def start(board: Board | str, elf: Path, *, icount: bool = True, mic: str = "") -> Emulator:
     """Runs ``elf`` on an emulated board (``stm32f405-qemu``, ``native``).
 
     ``icount`` makes QEMU's time advance one tick per instruction: the firmware's counts are then
     exact and repeatable. Without it QEMU is faster and the firmware counts ns of host time.
+    ``mic`` (PC process only): the simulated microphone, ``i2s:FILE`` or ``pdm:FILE``.
 
     Raises UsageError ``board.not_emulated``, ToolMissing ``tool.qemu``, FlashFailed
     ``flash.emulator`` with what the emulator printed.
@@ -105,7 +106,7 @@ def start(board: Board | str, elf: Path, *, icount: bool = True) -> Emulator:
     if wanted.kind == "qemu":
         return _start_qemu(wanted, elf, icount=icount)
     if wanted.kind == "process":
-        return _start_process(wanted, elf)
+        return _start_process(wanted, elf, mic)
     raise UsageError(
         "board.not_emulated",
         f"{wanted.name} is hardware; it is not started but plugged in.",
@@ -154,11 +155,11 @@ def _start_qemu(board: Board, elf: Path, *, icount: bool) -> Emulator:
     return emulator
 
 
-def _start_process(board: Board, elf: Path) -> Emulator:
+def _start_process(board: Board, elf: Path, mic: str) -> Emulator:
     log = tempfile.TemporaryFile()  # noqa: SIM115  (the Emulator closes it)
     try:
         process = subprocess.Popen(
-            [str(elf), "--tcp", "0", "--until-stdin-closes"],
+            [str(elf), "--tcp", "0", "--until-stdin-closes", *(["--mic", mic] if mic else [])],
             stdin=subprocess.PIPE,  # dies with this process, however this process ends
             stdout=log,
             stderr=subprocess.STDOUT,

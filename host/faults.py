@@ -37,8 +37,14 @@ def of_err(message: p.Err, state: State) -> LinkError | None:
             f"The board refuses its model: {text}.",
             "shiftmcu flash --board B --model MODEL.shift",
         )
+    if message.code == p.ERR_MICROPHONE:
+        return LinkError(
+            "mic.none",
+            f"The board cannot listen by itself: {message.text}.",
+            "stream audio to it: shiftmcu listen --board B --wav FILE",
+        )
     if message.code == p.ERR_STATE:
-        return _reset(text) if state is State.STREAMING else None
+        return reset(text) if state is State.STREAMING else None
     if state in (State.CLOSED, State.READY, State.FAILED):
         return None
     return LinkError(
@@ -48,7 +54,7 @@ def of_err(message: p.Err, state: State) -> LinkError | None:
     )
 
 
-def _reset(text: str) -> LinkError:
+def reset(text: str) -> LinkError:
     return LinkError(
         "link.reset",
         f"The board lost the stream ({text}): it was reset in mid-stream.",

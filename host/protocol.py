@@ -20,8 +20,9 @@ from shiftmcu.host.message import Message as Message
 LINK_VERSION = 1
 MAX_PAYLOAD = 1024
 SAMPLE_BYTES = 2
+SOURCE_HOST, SOURCE_MIC = 0, 1
 MODE_LIVE, MODE_EXACT = 0, 1
-LOGITS_BIT, FEATURES_BIT, LAT_BIT, TENSOR_BIT = 1, 2, 4, 8
+LOGITS_BIT, FEATURES_BIT, LAT_BIT, TENSOR_BIT, AUDIO_UP_BIT, LEVEL_BIT = 1, 2, 4, 8, 16, 32
 """Bits of START's ``want``."""
 GAP_FLAG = 1
 """Bit of the ``flags`` of EVENT and LOGITS: the decision's window holds a gap."""
@@ -30,6 +31,7 @@ FAULT_WATCHDOG = 0x100
 ERR_UNKNOWN, ERR_PAYLOAD, ERR_STATE, ERR_VERSION, ERR_MODEL, ERR_SELFTEST, ERR_INTERNAL = range(
     1, 8
 )
+ERR_MICROPHONE = 8
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,13 @@ class Audio(BytesMessage):
     @property
     def samples(self) -> NDArray[np.int16]:
         return np.frombuffer(self.data, dtype="<i2").astype(np.int16)
+
+
+@dataclass(frozen=True)
+class AudioUp(Audio):
+    """As Audio, from the board's own microphone."""
+
+    TYPE = 0x23
 
 
 @dataclass(frozen=True)
@@ -238,6 +247,18 @@ class Lat(Message):
 
 
 @dataclass(frozen=True)
+class Level(Message):
+    """A second of the board's microphone, up to ``end_sample``; ``lost``: samples so far."""
+
+    TYPE, HEAD = 0x35, "<IHHHxxI"
+    end_sample: int
+    peak: int
+    rms: int
+    clipped: int
+    lost: int
+
+
+@dataclass(frozen=True)
 class Log(TextMessage):
     TYPE = 0x40
     text: str
@@ -295,7 +316,21 @@ MESSAGES: dict[int, type[Message]] = {
     cls.TYPE: cls
     for cls in (
         *(Hello, HelloAck, InfoReq, Info, Ping, Pong, Start, Stop, Started, Done, Audio, Credit),
-        *(Gap, Event, Logits, Features, TensorOut, Lat, Log, Heartbeat, Err, Fault, Selftest),
+        *(
+            Gap,
+            AudioUp,
+            Event,
+            Logits,
+            Features,
+            TensorOut,
+            Lat,
+            Level,
+            Log,
+            Heartbeat,
+            Err,
+            Fault,
+            Selftest,
+        ),
         SelftestAck,
     )
 }

@@ -23,7 +23,9 @@ from shiftmcu.host.info import parse_info
 from shiftmcu.host.retry import Retry
 from shiftmcu.host.sender import AudioSender
 
-_PROGRESS = (p.Credit, p.Logits, p.Features, p.Event, p.Lat, p.TensorOut, p.Info)
+_PROGRESS = (
+    *(p.Credit, p.Logits, p.Features, p.Event, p.Lat, p.TensorOut, p.Info, p.AudioUp, p.Level),
+)
 _TAIL_BYTES = 600
 
 
@@ -44,6 +46,7 @@ class Session:
         self._sender: AudioSender | None = None
         self._stream_id = 0
         self._mode = p.MODE_LIVE
+        self._source = p.SOURCE_HOST
         self._board_error = ""
         self._tail = b""  # the end of what was received, for error messages
         self.state = State.CLOSED
@@ -63,17 +66,21 @@ class Session:
         self._require(State.READY)
         self._ask(State.TESTING, p.Selftest())
 
-    def start(self, stream_id: int, *, exact: bool, want: int) -> None:
-        """Begin a stream; audio may be queued with ``write`` at once."""
+    def start(self, stream_id: int, *, exact: bool, want: int, source: int = p.SOURCE_HOST) -> None:
+        """Begin a stream; audio may be queued with ``write`` at once.
+
+        ``source`` SOURCE_MIC: the board hears for itself (live only) until ``finish``.
+        """
         self._require(State.READY)
         assert self.hello is not None
         self._stream_id = stream_id
         self._mode = p.MODE_EXACT if exact else p.MODE_LIVE
+        self._source = source
         self._stalls = 0
         self._ping = None
         self._board_error = ""
         self._sender = AudioSender(exact=exact, window=0, max_payload=self.hello.max_payload)
-        self._ask(State.STARTING, p.Start(0, self._mode, want, stream_id))
+        self._ask(State.STARTING, p.Start(source, self._mode, want, stream_id))
 
     def write(self, data: bytes) -> None:
         """Queue sample data (s16le) of the running stream."""
@@ -166,6 +173,8 @@ class Session:
             case p.Heartbeat():
                 self.counters.board_crc_errors = message.crc_errors
                 self.counters.board_rx_overruns = message.rx_overruns
+                if message.state == 0 and self._hears():
+                    raise faults.reset("it hears no more")
                 return [message]
             case p.SelftestAck():
                 if self.state is not State.TESTING:
@@ -240,7 +249,8 @@ class Session:
         assert self._sender is not None
         if self._ping is None or message.nonce != self._ping[0]:
             return
-        self._stalled()
+        if self._source == p.SOURCE_HOST:
+            self._stalled()
         self._sender.on_silence(self._ping[1])
         self._ping = None
         self._retry.progress()
@@ -265,7 +275,10 @@ class Session:
             total = sender.total_bytes // p.SAMPLE_BYTES % (1 << 32)
             self._ask(State.STOPPING, p.Stop(self._stream_id, total))
         elif sender.outstanding_bytes == 0 and not sender.blocked:
-            self._retry.end()
+            if self._source == p.SOURCE_HOST:
+                self._retry.end()
+            elif self._retry.due is None:
+                self._retry.begin(None)  # the board is to be heard of, or it is asked
         elif before == 0 or self._retry.due is None:
             self._retry.begin(None)
 
@@ -284,6 +297,10 @@ class Session:
     def _answered(self, state: State) -> None:
         self.state = state
         self._retry.end()
+
+    def _hears(self) -> bool:
+        """The board is at work on its own microphone."""
+        return self.state is State.STREAMING and self._source == p.SOURCE_MIC
 
     def _busy(self) -> bool:
         return self.state not in (State.CLOSED, State.READY, State.FAILED)

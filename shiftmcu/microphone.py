@@ -105,15 +105,14 @@ def i2s_bytes(pcm: NDArray[np.int16], form: Format) -> bytes:
 
 
 def pdm_bytes(pcm: NDArray[np.int16], form: Format) -> bytes:
-    """What a PDM microphone that hears ``pcm`` sends: a modulator of order 2, in integers.
-
-    Samples beyond +-27000 are clipped.
+    """What a PDM microphone that hears ``pcm`` sends: a modulator of order 2 after ideal
+    interpolation. Samples beyond +-27000 are clipped.
     """
-    steps = np.arange(1, _PDM_FACTOR + 1)
-    now = np.clip(pcm.astype(np.int64), -_LOUDEST, _LOUDEST)
-    before = np.concatenate([[0], now])[: len(now)]
-    signal = (before * _PDM_FACTOR)[:, None] + (now - before)[:, None] * steps
-    bits = _modulate(signal.ravel().tolist(), _PDM_FACTOR << 15)
+    heard = np.clip(pcm.astype(np.int64), -_LOUDEST, _LOUDEST)
+    count = _PDM_FACTOR * len(heard)
+    fine = np.fft.irfft(np.fft.rfft(heard), count) * _PDM_FACTOR if count else np.zeros(0)
+    signal = np.rint(np.clip(fine, -_LOUDEST, _LOUDEST) * _PDM_FACTOR).astype(np.int64)
+    bits = _modulate(signal.tolist(), _PDM_FACTOR << 15)
     packed = np.packbits(np.array(bits, np.uint8))
     return (packed.reshape(-1, 2)[:, ::-1] if form.halves_swapped else packed).tobytes()
 

@@ -71,7 +71,7 @@ def test_hello(rig: Rig) -> None:
     version, zero, caps, payload, _, window, boot, reason, nonce = rig.client.hello().numbers(
         "BBHHHIIII"
     )
-    assert (version, zero, caps, payload, nonce) == (1, 0, 0xF, 1024, 0xC0FFEE)
+    assert (version, zero, caps, payload, nonce) == (1, 0, 0xF, 1024, 0xC0FFEE)  # no microphone
     assert (window, reason) == (512 if rig.built.board.ring_bytes == 1024 else 1536, 0)
     assert rig.client.hello().numbers("BBHHHII")[6] == boot
     rig.client.send(bc.HELLO, "BBHI", 2, 9, 0, 1)
@@ -214,6 +214,7 @@ def test_gap_in_live_mode_is_flagged(rig: Rig) -> None:
         (bc.PING, b"123", 2),
         (bc.START, b"\0\1\0\0", 2),
         (bc.START, b"\1\1\0\0\1\0\0\0", 2),
+        (bc.START, b"\2\0\0\0\1\0\0\0", 2),
         (bc.START, b"\0\2\0\0\1\0\0\0", 2),
         (bc.STOP, b"", 2),
         (bc.AUDIO, b"\0\0\0\0\1", 2),

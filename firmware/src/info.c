@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "frontend_tables.h"
+#include "microphone.h"
 #include "model/model.h"
 #include "port.h"
 #include "session.h"
@@ -116,6 +117,7 @@ void smcu_info_send(smcu_status_t model_status)
     number_line("state_bytes", (uint32_t)(sizeof(smcu_stream) - sizeof(smcu_frontend_t)));
     number_line("frontend_bytes", (uint32_t)sizeof(smcu_frontend_t));
     number_line("ring_bytes", SMCU_RX_RING_BYTES);
+    text_line("microphone", smcu_microphone_kind());
     number_line("stack_free", smcu_port_stack_free());
     text_line("model_status", smcu_status_name(model_status));
     if (model_status == SMCU_OK) {

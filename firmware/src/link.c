@@ -6,6 +6,7 @@
 #include "bytes.h"
 #include "frame.h"
 #include "info.h"
+#include "microphone.h"
 #include "port.h"
 #include "results.h"
 #include "ring.h"
@@ -62,7 +63,7 @@ static void hello(const smcu_frame_t *packet)
     smcu_wire_begin(SMCU_PACKET_HELLO_ACK);
     smcu_wire_u8(LINK_VERSION);
     smcu_wire_u8(0);
-    smcu_wire_u16(SMCU_WANT_ALL);
+    smcu_wire_u16(SMCU_WANT_ALL | (smcu_microphone_kind()[0] == 'n' ? 0u : SMCU_WANT_MIC));
     smcu_wire_u16(SMCU_MAX_PAYLOAD);
     smcu_wire_u16(0);
     smcu_wire_u32(SMCU_RX_WINDOW);

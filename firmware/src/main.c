@@ -1,7 +1,9 @@
 /* Firmware entry: the same on every machine. */
 #include "link.h"
+#include "microphone.h"
 #include "port.h"
 #include "ring.h"
+#include "session.h"
 
 smcu_ring_t smcu_rx_ring;
 
@@ -11,7 +13,10 @@ int main(int argc, char **argv)
     smcu_link_init();
     for (;;) {
         smcu_link_poll();
-        smcu_port_wait();
+        smcu_session_poll();
+        if (!smcu_microphone_ready()) { /* what comes just now wakes the port by its interrupt */
+            smcu_port_wait();
+        }
         smcu_port_alive();
     }
 }

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mic.h"
+
 typedef struct {
     const char *board;     /* name in the board registry */
     const char *mcu;       /* chip, for people */
@@ -54,6 +56,12 @@ void smcu_port_gate(bool high);
 
 /* The crash that ended the boot before this one, or NULL. */
 const smcu_port_fault_t *smcu_port_fault(void);
+
+/* The microphone, in ports built with SMCU_MIC only: how its DMA lays samples down (NULL: there is
+ * none), and its clock. While it runs, smcu_microphone_half gets every half of the DMA buffer. */
+const smcu_mic_config_t *smcu_port_mic_config(void);
+bool smcu_port_mic_start(void);
+void smcu_port_mic_stop(void);
 
 /* Least number of stack bytes that were ever free; 0: not known. */
 uint32_t smcu_port_stack_free(void);

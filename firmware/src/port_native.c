@@ -2,6 +2,8 @@
  *
  *   firmware --tcp PORT [--until-stdin-closes]    0 chooses a port; prints "READY port=N"
  *   firmware --pty [--until-stdin-closes]         prints "READY pty=PATH"
+ *   ... --mic i2s:FILE | --mic pdm:FILE           a microphone that hears FILE: the raw bytes that
+ *                                                 its DMA would bring, at the pace of the listener
  */
 #define _XOPEN_SOURCE 700
 
@@ -23,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "microphone.h"
 #include "ring.h"
 
 #define WAIT_MS 100
@@ -33,6 +36,13 @@ static smcu_port_info_t info = {
 static int listener = -1; /* waits for a client; -1 with a pty */
 static int peer = -1;     /* the client, or the pty's master; -1: nobody */
 static bool watch_stdin;
+
+#define MIC_HALF_SAMPLES 160u /* 10 ms */
+static smcu_mic_config_t mic_config = {.channels = 1};
+static FILE *mic_file;
+static bool mic_running;
+static uint32_t mic_buffer[2][MIC_HALF_SAMPLES * SMCU_PDM_BYTES / 4u]; /* as a DMA fills it */
+static unsigned mic_half;
 
 static void die(const char *what)
 {
@@ -88,6 +98,48 @@ static void open_pty(void)
     printf("READY pty=%s\n", path);
 }
 
+static void open_mic(const char *text)
+{
+    mic_config.kind = strncmp(text, "pdm:", 4) == 0 ? SMCU_MIC_PDM : SMCU_MIC_I2S;
+    if (mic_config.kind == SMCU_MIC_I2S && strncmp(text, "i2s:", 4) != 0) {
+        fprintf(stderr, "firmware: --mic i2s:FILE or --mic pdm:FILE\n");
+        exit(2);
+    }
+    mic_file = fopen(text + 4, "rb");
+    if (mic_file == NULL) {
+        die("firmware: --mic");
+    }
+}
+
+const smcu_mic_config_t *smcu_port_mic_config(void)
+{
+    return mic_file == NULL ? NULL : &mic_config;
+}
+
+bool smcu_port_mic_start(void)
+{
+    mic_running = fseek(mic_file, 0, SEEK_SET) == 0;
+    return mic_running;
+}
+
+void smcu_port_mic_stop(void)
+{
+    mic_running = false;
+}
+
+/* The next half of the DMA buffer, when the last one was taken; false at the end of the file. */
+static bool hear(void)
+{
+    const size_t bytes = MIC_HALF_SAMPLES * smcu_mic_sample_bytes(&mic_config);
+
+    if (!mic_running || fread(mic_buffer[mic_half], 1, bytes, mic_file) < bytes) {
+        return false;
+    }
+    smcu_microphone_half(mic_buffer[mic_half], bytes);
+    mic_half ^= 1u;
+    return true;
+}
+
 void smcu_port_init(int argc, char **argv)
 {
     struct timespec now;
@@ -97,10 +149,13 @@ void smcu_port_init(int argc, char **argv)
             open_tcp(argv[++i]);
         } else if (strcmp(argv[i], "--pty") == 0) {
             open_pty();
+        } else if (strcmp(argv[i], "--mic") == 0 && i + 1 < argc) {
+            open_mic(argv[++i]);
         } else if (strcmp(argv[i], "--until-stdin-closes") == 0) {
             watch_stdin = true;
         } else {
-            fprintf(stderr, "usage: firmware --tcp PORT | --pty [--until-stdin-closes]\n");
+            fprintf(stderr, "usage: firmware --tcp PORT | --pty [--mic KIND:FILE] "
+                            "[--until-stdin-closes]\n");
             exit(2);
         }
     }
@@ -202,7 +257,7 @@ void smcu_port_wait(void)
     struct pollfd fds[2] = {{.fd = peer >= 0 ? peer : listener, .events = POLLIN},
                             {.fd = watch_stdin ? STDIN_FILENO : -1, .events = POLLIN}};
 
-    if (poll(fds, 2, WAIT_MS) <= 0) {
+    if (poll(fds, 2, hear() ? 0 : WAIT_MS) <= 0) {
         return;
     }
     if (fds[1].revents != 0) {

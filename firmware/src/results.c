@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 
+#include "level.h"
 #include "port.h"
 #include "ring.h"
 #include "session.h"
@@ -18,6 +19,7 @@ static struct {
     bool has_gap;
     uint64_t frontend_ticks, network_ticks; /* of the stream, at the decision before */
     smcu_results_count_t count;
+    smcu_level_t level;
 } results;
 
 /* Samples that reach into one decision: the pool's window and the convolutions before it. */
@@ -60,6 +62,7 @@ void smcu_results_start(uint32_t stream_id, uint32_t want)
     results.frontend_ticks = 0;
     results.network_ticks = 0;
     results.count = (smcu_results_count_t){0};
+    results.level = (smcu_level_t){0};
 }
 
 void smcu_results_gap(uint32_t gap_end)
@@ -171,5 +174,42 @@ void smcu_results_send(const smcu_result_t *result)
     }
     if (results.want & SMCU_WANT_LAT) {
         send_latency(result->decision, start);
+    }
+}
+
+static void send_audio_up(uint32_t first_sample, const int16_t *pcm, size_t n)
+{
+    smcu_wire_begin(SMCU_PACKET_AUDIO_UP);
+    smcu_wire_u32(first_sample);
+    for (size_t i = 0; i < n; i++) {
+        smcu_wire_u16((uint16_t)pcm[i]);
+    }
+    smcu_wire_send();
+}
+
+static void send_level(uint32_t end_sample, const smcu_level_report_t *report, uint32_t lost)
+{
+    smcu_wire_begin(SMCU_PACKET_LEVEL);
+    smcu_wire_u32(end_sample);
+    smcu_wire_u16(report->peak);
+    smcu_wire_u16(report->rms);
+    smcu_wire_u16(report->clipped);
+    smcu_wire_u16(0);
+    smcu_wire_u32(lost);
+    smcu_wire_send();
+}
+
+void smcu_results_heard(uint32_t first_sample, const int16_t *pcm, size_t n, uint32_t lost)
+{
+    if (results.want & SMCU_WANT_AUDIO_UP) {
+        send_audio_up(first_sample, pcm, n);
+    }
+    for (size_t done = 0; (results.want & SMCU_WANT_LEVEL) != 0u && done < n;) {
+        smcu_level_report_t report;
+
+        done += smcu_level_take(&results.level, pcm + done, n - done);
+        if (smcu_level_report(&results.level, &report)) {
+            send_level(first_sample + (uint32_t)done, &report, lost);
+        }
     }
 }

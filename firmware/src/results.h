@@ -1,7 +1,8 @@
-/* What the board says about a stream: EVENT, LOGITS, FEATURES, TENSOR_OUT, LAT. */
+/* What the board says about a stream: EVENT, LOGITS, FEATURES, TENSOR_OUT, LAT; AUDIO_UP, LEVEL. */
 #ifndef SMCU_RESULTS_H
 #define SMCU_RESULTS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "stream.h"
@@ -11,7 +12,10 @@
 #define SMCU_WANT_FEATURES 2u
 #define SMCU_WANT_LAT 4u
 #define SMCU_WANT_TENSOR_OUT 8u
+#define SMCU_WANT_AUDIO_UP 16u /* of the board's own microphone, as is LEVEL */
+#define SMCU_WANT_LEVEL 32u
 #define SMCU_WANT_ALL 15u
+#define SMCU_WANT_MIC 48u
 
 /* Since the start of the stream. */
 typedef struct {
@@ -32,6 +36,10 @@ void smcu_results_features(void *context, const int8_t features[SMCU_FRONTEND_BI
 
 /* Sends what is wanted about one decision. */
 void smcu_results_send(const smcu_result_t *result);
+
+/* Samples that the board's microphone heard, the first of them with this index: sent up, measured,
+ * as far as wanted; `lost` is told with the level. */
+void smcu_results_heard(uint32_t first_sample, const int16_t *pcm, size_t n, uint32_t lost);
 
 const smcu_results_count_t *smcu_results_count(void);
 

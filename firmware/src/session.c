@@ -3,16 +3,19 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "microphone.h"
 #include "model/model.h"
 #include "port.h"
 #include "results.h"
 #include "selftest.h"
 #include "wire.h"
 
+#define SOURCE_MIC 1u
 #define MODE_EXACT 1u
 /* Longest silence that stands in for lost audio, 65 s: a wrong index must not stop the board. */
 #define MAX_GAP_SAMPLES (1u << 20)
 #define CHUNK_SAMPLES 160u
+#define MIC_SAMPLES 320u
 
 smcu_stream_t smcu_stream;
 uint32_t smcu_arena[(SMCU_MODEL_ARENA_BYTES + 3u) / 4u];
@@ -23,6 +26,7 @@ static struct {
     bool running;
     bool finished; /* stream_id was answered with DONE: `done` below repeats it */
     bool exact;
+    bool mic; /* the samples are the board's own */
     uint32_t stream_id;
     uint32_t next_sample; /* index of the sample that comes next */
     uint32_t missing_samples;
@@ -54,6 +58,7 @@ bool smcu_session_running(void)
 
 void smcu_session_abandon(void)
 {
+    smcu_microphone_stop();
     session.running = false;
     session.finished = false;
 }
@@ -142,13 +147,20 @@ static void push_zeros(size_t n)
 
 void smcu_session_start(const uint8_t *payload, size_t n)
 {
-    if (n != 8 || payload[0] != 0 || payload[1] > MODE_EXACT) {
-        smcu_wire_error(SMCU_LINK_ERR_PAYLOAD, "START: source 0, mode 0 or 1");
+    if (n != 8 || payload[0] > SOURCE_MIC || payload[1] > MODE_EXACT ||
+        (payload[0] == SOURCE_MIC && payload[1] == MODE_EXACT)) {
+        smcu_wire_error(SMCU_LINK_ERR_PAYLOAD, "START: source 0, mode 0 or 1; source 1, mode 0");
         return;
     }
     const uint32_t id = smcu_bytes_u32(payload + 4);
     if (!session.running || session.stream_id != id) {
+        smcu_microphone_stop();
         memset(&session, 0, sizeof(session));
+        session.mic = payload[0] == SOURCE_MIC;
+        if (session.mic && !smcu_microphone_start()) {
+            smcu_wire_error(SMCU_LINK_ERR_MICROPHONE, "this board has no microphone");
+            return;
+        }
         session.running = true;
         session.exact = payload[1] == MODE_EXACT;
         session.stream_id = id;
@@ -175,7 +187,7 @@ static bool handle_gap(uint32_t count)
 
 void smcu_session_audio(const uint8_t *payload, size_t n)
 {
-    if (!session.running) {
+    if (!session.running || session.mic) {
         smcu_wire_error(SMCU_LINK_ERR_STATE, "AUDIO outside a stream");
         return;
     }
@@ -202,6 +214,27 @@ void smcu_session_audio(const uint8_t *payload, size_t n)
     push_bytes(payload + 4, samples);
 }
 
+void smcu_session_poll(void)
+{
+    int16_t pcm[MIC_SAMPLES];
+    uint32_t lost = 0;
+
+    if (!session.running || !session.mic) {
+        return;
+    }
+    const size_t n = smcu_microphone_take(pcm, MIC_SAMPLES, &lost);
+    if (lost > 0u) {
+        (void)handle_gap(lost);
+    }
+    if (n > 0u) {
+        const uint32_t first = session.next_sample;
+
+        session.next_sample += (uint32_t)n;
+        smcu_results_heard(first, pcm, n, session.missing_samples);
+        push(pcm, n);
+    }
+}
+
 void smcu_session_stop(const uint8_t *payload, size_t n)
 {
     if (n != 8) {
@@ -213,8 +246,10 @@ void smcu_session_stop(const uint8_t *payload, size_t n)
         return;
     }
     if (session.running) {
-        const uint32_t ahead = smcu_bytes_u32(payload + 4) - session.next_sample;
+        const uint32_t total = smcu_bytes_u32(payload + 4);
+        const uint32_t ahead = session.mic ? 0u : total - session.next_sample;
 
+        smcu_microphone_stop();
         if (ahead > MAX_GAP_SAMPLES) {
             smcu_wire_error(SMCU_LINK_ERR_PAYLOAD, "STOP: total_samples does not fit the stream");
             return;

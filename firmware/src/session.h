@@ -1,4 +1,5 @@
-/* One audio stream at a time: START, AUDIO, STOP, and what the network says about it. */
+/* One audio stream at a time, from the host or the board's microphone: START, AUDIO, STOP, and what
+ * the network says about it. */
 #ifndef SMCU_SESSION_H
 #define SMCU_SESSION_H
 
@@ -23,6 +24,9 @@ void smcu_session_abandon(void);
 
 /* Bytes of sample data taken since START, modulo 2^32: sends it as CREDIT. */
 void smcu_session_send_credit(void);
+
+/* Takes what the microphone has heard, at most 20 ms of it. */
+void smcu_session_poll(void);
 
 /* The packets START, AUDIO, STOP and SELFTEST: each answers by itself. */
 void smcu_session_start(const uint8_t *payload, size_t n);
