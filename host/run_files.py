@@ -111,7 +111,6 @@ class RunFiles:
             "decisions": self.decisions,
             "intents": self.counts.get("intent", 0),
             "rejected": self.counts.get("rejected", 0),
-            "marks": self.counts.get("mark", 0),
             "unit": unit,
             "latency_ticks": latency,
             "answer_us": _spread(self._answers_us),
