@@ -169,7 +169,7 @@ def _train_seed(
         "best": asdict(result.best),
         "decision": asdict(rule),
         "decision_on_validation": outcome,
-        "layers": [asdict(row) for row in networks.layer_table(model)],
+        "layers": [asdict(row) for row in summary.layer_table(model)],
         "minutes": round((time.monotonic() - started) / 60, 2),
     }
 
