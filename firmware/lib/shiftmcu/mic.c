@@ -55,22 +55,29 @@ static int16_t condition(smcu_mic_t *mic, int32_t x)
     return (int16_t)(rounded > INT16_MAX ? INT16_MAX : rounded < INT16_MIN ? INT16_MIN : rounded);
 }
 
+/* One block of at most BLOCK samples. */
+static void convert_block(smcu_mic_t *mic, const uint8_t *bytes, size_t n, int16_t *pcm)
+{
+    int32_t x[BLOCK];
+
+    if (mic->config.kind == SMCU_MIC_PDM) {
+        from_pdm(mic, bytes, n, x);
+    } else {
+        from_i2s(&mic->config, bytes, n, x);
+    }
+    for (size_t i = 0; i < n; i++) {
+        pcm[i] = condition(mic, x[i]);
+    }
+}
+
 void smcu_mic_convert(smcu_mic_t *mic, const void *buffer, size_t n_samples, int16_t *pcm)
 {
     const uint8_t *bytes = buffer;
 
     while (n_samples > 0) {
-        int32_t x[BLOCK];
         const size_t n = n_samples < BLOCK ? n_samples : BLOCK;
 
-        if (mic->config.kind == SMCU_MIC_PDM) {
-            from_pdm(mic, bytes, n, x);
-        } else {
-            from_i2s(&mic->config, bytes, n, x);
-        }
-        for (size_t i = 0; i < n; i++) {
-            pcm[i] = condition(mic, x[i]);
-        }
+        convert_block(mic, bytes, n, pcm);
         bytes += n * smcu_mic_sample_bytes(&mic->config);
         pcm += n;
         n_samples -= n;

@@ -71,6 +71,6 @@ void reset(void)
 }
 
 __attribute__((section(".vectors"), used)) static const struct {
-    const uint32_t *stack;
-    void (*reset)(void);
+    const uint32_t *stack; /* cppcheck-suppress unusedStructMember ; the core reads both */
+    void (*reset)(void); /* cppcheck-suppress unusedStructMember */
 } vectors = {stack_top, reset};
