@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Trains the shipped models again, by the very commands that their cards name.
 #
-#   tools/train_models.sh [wakewords] [wakewords2] [barista] [fsc]        SPEECH=../shared/speech CORPUS=build/corpus-fsc
+#   tools/train_models.sh [wakewords] [wakewords2] [barista] [fsc]
 #
-# Real speech is read from SPEECH; the synthetic corpus is rendered into CORPUS once.
+# Real speech is read from SPEECH (../shared/speech); synthetic speech is rendered once, into CORPUS
+# (build/corpus-fsc) and ORDERS_CORPUS (build/corpus-barista).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH"
@@ -62,6 +63,9 @@ barista() {    # real words, then spoken orders, then real orders too (a fold, t
     orders barista-fold1 1 36 0.004 barista-synth --data "$real&fold=1/5"
     orders barista-all 2 40 0.004 barista-fold1 --data "$real&fold=39/40"
     ship barista runs/barista-all
+    shiftmcu tune runs/barista-all/converted/model.shift --hours 1 --wanted 2 --snr inf \
+        --audio "csv:$speech/speechocean/labels.csv" --audio "csv:$speech/gsc/labels.csv?split=valid" \
+        --commands "csv:$orders_corpus/labels.csv?split=valid" --out models/barista.shift
 }
 
 # fsc: one stage of training, starting from the back bone of an earlier run
