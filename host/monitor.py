@@ -26,6 +26,7 @@ from shiftmcu.host.link import DEFAULT_BAUD
 from shiftmcu.host.run_folder import RunDegraded, RunFolder
 from shiftmcu.host.show import entry_line, say
 from shiftmcu.host.sources import Source
+from shiftmcu.host.view_state import ViewState
 from shiftmcu.soundcard import SoundCard, devices
 
 DEFAULT_BOARD = "native"
@@ -58,9 +59,12 @@ def run(args: argparse.Namespace, *, emit: Emit, **_: object) -> list[dict[str, 
 
 
 class Monitor:
-    """One run: what is played to which board. Files are read at once, so bad ones cost no time."""
+    """One run: what is played to which board. Files are read at once, so bad ones cost no time.
 
-    def __init__(self, args: argparse.Namespace, emit: Emit) -> None:
+    ``watch``: keep ``view``, what a terminal or a page shows of it.
+    """
+
+    def __init__(self, args: argparse.Namespace, emit: Emit, *, watch: bool = False) -> None:
         self._args = args
         self._emit = emit
         self.model = models.choose(args.model) if args.model or not args.port else None
@@ -69,6 +73,7 @@ class Monitor:
         self.folder: RunFolder | None = None
         self.device: Device | None = None
         self.card: SoundCard | None = None
+        self.view = self._new_view() if watch else None
 
     def listen(
         self, on_entry: Callable[[Entry], None], on_step: Callable[[Any], object] = id
@@ -146,12 +151,17 @@ class Monitor:
 
         def make_session(timing: Any) -> Any:
             source = {"mic": self.card.name} if self.card else {"wav": [str(f) for f in args.wav]}
-            self.folder = RunFolder(path, self.model, source, on_entry)
+            self.folder = RunFolder(path, self.model, source, on_entry, watch=self.view)
             return self.folder.make_session(timing)
 
         if args.port:
             return connect(args.port, model=self.model, baud=args.baud, make_session=make_session)
         return connect(args.board, model=self.model, emit=self._emit, make_session=make_session)
+
+    def _new_view(self) -> ViewState:
+        serial = self._args.port and "://" not in self._args.port
+        kind = "wav" if self._args.mic is None else "mic"
+        return ViewState(kind, self.model, self._args.baud if serial else 0)
 
     def _close(self) -> None:
         if self.folder is not None:

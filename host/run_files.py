@@ -56,6 +56,8 @@ class RunFiles:
     logits: int = 0
     failed: str = ""
     """Code of the error that ended the session."""
+    last_answer_us: int | None = None
+    """Of the newest decision, as in latency.csv."""
 
     def __post_init__(self) -> None:
         self._journal = Journal(self.graph, self.begin_ns)
@@ -81,11 +83,14 @@ class RunFiles:
     def note(self, t_ns: int, document: Mapping[str, Any]) -> list[Entry]:
         return self._keep(t_ns, self._journal.note(t_ns, document))
 
-    def sent(self, t_ns: int, data: bytes) -> None:
-        if new := self._sent.feed(data):
+    def sent(self, t_ns: int, data: bytes) -> bytes:
+        """Bytes for the wire; returns the samples (s16le) among them that are new."""
+        new = self._sent.feed(data)
+        if new:
             self._wave.append(new)
             self._stream_samples += len(new) // p.SAMPLE_BYTES
             self._on_wire.append((self._stream_samples, t_ns))
+        return new
 
     def take(self, t_ns: int, events: Sequence[SessionEvent]) -> list[Entry]:
         entries = []
@@ -140,6 +145,7 @@ class RunFiles:
         for part, value in zip(_PARTS, ticks, strict=True):
             self._ticks[part].append(value)
         answer = self._answer_us(t_ns, self._end_samples.get(lat.decision))
+        self.last_answer_us = answer
         if answer is not None:
             self._answers_us.append(answer)
         row = [

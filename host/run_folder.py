@@ -19,9 +19,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import shiftmcu
+from shiftmcu.decisions import Candidate
 from shiftmcu.errors import Degraded, UsageError
 from shiftmcu.files import write_bytes, write_text
 from shiftmcu.host import protocol as p
@@ -33,7 +34,16 @@ from shiftmcu.host.recorded import RecordedSession
 from shiftmcu.host.run_files import RunFiles
 from shiftmcu.host.trace import write_trace
 
-__all__ = ["LOG", "MANIFEST", "SCHEMA", "RunDegraded", "RunFolder", "manifest_of", "write_manifest"]
+__all__ = [
+    "LOG",
+    "MANIFEST",
+    "SCHEMA",
+    "RunDegraded",
+    "RunFolder",
+    "Watch",
+    "manifest_of",
+    "write_manifest",
+]
 
 SCHEMA = 1
 LOG, MANIFEST, MODEL = "link.shl", "manifest.json", "model.shift"
@@ -42,6 +52,28 @@ UNFINISHED = {
     "message": "The run was not closed: it was killed, or it is still going on.",
 }
 _SYNC_NS = 1_000_000_000
+
+
+class Watch(Protocol):
+    """Looks on while a run is recorded, and changes nothing; ``ViewState`` is one."""
+
+    def begin(self, t_ns: int) -> None:
+        """``t_ns`` is where the run's ``t_ms`` counts from."""
+
+    def take(
+        self,
+        t_ns: int,
+        events: Sequence[SessionEvent],
+        entries: Sequence[Entry],
+        counters: Counters,
+    ) -> None:
+        """What the session gave, and the entries made of it."""
+
+    def judged(self, candidate: Candidate | None, answer_us: int | None) -> None:
+        """The newest decision's candidate; host time from its last sample to its answer."""
+
+    def audio(self, data: bytes) -> None:
+        """Samples (s16le) that were sent to the board."""
 
 
 class RunDegraded(Degraded):
@@ -65,7 +97,7 @@ class RunFolder:
     """A run that is being recorded; the ``Sink`` of its session.
 
     ``path`` is made and must not exist. ``source``: what is heard, for the manifest.
-    ``on_entry`` is called with each entry of events.jsonl.
+    ``on_entry`` is called with each entry of events.jsonl; ``watch`` looks on.
     """
 
     path: Path
@@ -73,6 +105,7 @@ class RunFolder:
     source: Mapping[str, Any]
     on_entry: Callable[[Entry], None] | None = None
     issues: list[dict[str, str]] = field(default_factory=list)
+    watch: Watch | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -93,6 +126,8 @@ class RunFolder:
         self._log = LinkLog(self.path / LOG)
         graph = self.model.graph if self.model else None
         self.files = RunFiles(self.path, graph, self._begin_ns)
+        if self.watch is not None:
+            self.watch.begin(self._begin_ns)
 
     def make_session(self, timing: Timing) -> RecordedSession:
         """The session of this run; give it to ``connect``."""
@@ -111,7 +146,7 @@ class RunFolder:
         """What the person or the command did: an entry like those of the session."""
         record = Record(Kind.NOTE, time.monotonic_ns(), json.dumps(document).encode())
         self.append(record)
-        self._guarded(lambda: self._tell(self.files.note(record.t_ns, document)))
+        self._guarded(lambda: self._tell(record.t_ns, (), self.files.note(record.t_ns, document)))
 
     # --- the sink of the session ---------------------------------------------------------------
 
@@ -122,15 +157,28 @@ class RunFolder:
             self._guarded(self._log.sync)
 
     def take(self, t_ns: int, events: Sequence[SessionEvent]) -> None:
-        self._guarded(lambda: self._tell(self.files.take(t_ns, events)))
+        self._guarded(lambda: self._tell(t_ns, events, self.files.take(t_ns, events)))
 
     def sent(self, t_ns: int, data: bytes) -> None:
-        self._guarded(lambda: self.files.sent(t_ns, data))
+        def write() -> None:
+            new = self.files.sent(t_ns, data)
+            if self.watch is not None:
+                self.watch.audio(new)
 
-    def _tell(self, entries: list[Entry]) -> None:
+        self._guarded(write)
+
+    def _tell(self, t_ns: int, events: Sequence[SessionEvent], entries: list[Entry]) -> None:
         if self.on_entry is not None:
             for entry in entries:
                 self.on_entry(entry)
+        if self.watch is not None:
+            self.watch.take(t_ns, events, entries, self._counters)
+            if any(isinstance(event, p.Lat) for event in events):
+                self.watch.judged(self.files.last_candidate, self.files.last_answer_us)
+
+    @property
+    def _counters(self) -> Counters:
+        return self._session.counters if self._session else Counters()
 
     def _guarded(self, write: Callable[[], None]) -> None:
         """A file that cannot be written must not end what it tells of."""
@@ -146,12 +194,11 @@ class RunFolder:
         self._guarded(self.files.close)
         self._guarded(self._log.sync)
         self._log.close()
-        counters = self._session.counters if self._session else Counters()
         if broken := self._log.broken or self._broken:
             self.issues.append({"code": "run.disk", "message": f"Files were cut: {broken}."})
         self.issues += issues_of(self.files)
         try:
-            finish(self.path, self.files, counters)
+            finish(self.path, self.files, self._counters)
             self._manifest(self.issues, finished=True)
         except UsageError as error:  # no room: the first manifest stays, and says degraded
             self.issues.append({"code": "run.disk", "message": error.message})
