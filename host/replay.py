@@ -22,13 +22,14 @@ from shiftmcu.host.run_folder import (
     MODEL,
     RunDegraded,
     finish,
+    is_cut,
     issues_of,
     manifest_of,
     write_manifest,
 )
 from shiftmcu.host.show import say
 
-__all__ = ["Replayed", "add_arguments", "replay", "run"]
+__all__ = ["Replayed", "add_arguments", "replay", "replay_cut", "run"]
 
 
 @dataclass
@@ -87,9 +88,8 @@ def run(args: argparse.Namespace, **_: object) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         into = args.out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         into.mkdir(parents=True, exist_ok=True)
-        unfinished = manifest["finished"] is None
-        cut = unfinished or any(issue["code"] == "run.disk" for issue in manifest["issues"])
-        result = _replayed(args.folder, into, unfinished=unfinished)
+        cut = is_cut(manifest)
+        result = replay_cut(args.folder, into, unfinished=manifest["finished"] is None)
         differing = [] if cut else _differing(args.folder, into)
         if args.mend and cut:
             _mend(args.folder, manifest, result)
@@ -117,7 +117,7 @@ def run(args: argparse.Namespace, **_: object) -> dict[str, Any]:
     return document
 
 
-def _replayed(folder: Path, into: Path, *, unfinished: bool) -> Replayed:
+def replay_cut(folder: Path, into: Path, *, unfinished: bool) -> Replayed:
     """As ``replay``; a run that was killed before its log had a header holds nothing."""
     try:
         return replay(folder, into)

@@ -37,10 +37,12 @@ from shiftmcu.host.trace import write_trace
 __all__ = [
     "LOG",
     "MANIFEST",
+    "MODEL",
     "SCHEMA",
     "RunDegraded",
     "RunFolder",
     "Watch",
+    "is_cut",
     "manifest_of",
     "write_manifest",
 ]
@@ -284,6 +286,12 @@ def manifest_of(folder: Path) -> dict[str, Any]:
             "use the shiftmcu that wrote it (manifest.json: versions)",
         )
     return document
+
+
+def is_cut(manifest: Mapping[str, Any]) -> bool:
+    """The run never closed, or its files were: only the link log tells all that is known."""
+    cut = any(issue["code"] == "run.disk" for issue in manifest["issues"])
+    return cut or manifest["finished"] is None
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -48,6 +48,7 @@ COMMANDS = (
     Command("listen", "shiftmcu.host.listen", "stream audio to a board and print intents"),
     Command("monitor", "shiftmcu.host.monitor", "watch a board live and keep the run"),
     Command("replay", "shiftmcu.host.replay", "make a run's files again from its link log"),
+    Command("report", "shiftmcu.host.report", "one page of a run, with its pictures inside"),
     Command("validate", "shiftmcu.host.validate", "compare every integer of PC and board"),
 )
 
@@ -122,6 +123,8 @@ def _injected(command: str) -> dict[str, Callable[..., Any]]:
     """What the packages may not import from each other is handed over here."""
     if command in {"flash", "listen", "monitor", "validate", "demo"}:
         return {"load_clips": _load_clips, "emit": _emit, "plan": _plan, "reference": _reference}
+    if command == "report":
+        return {"plan": _plan}
     if command == "new":
         return {"fsc_intents": _fsc_intents}
     if command == "convert":

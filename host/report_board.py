@@ -1,0 +1,79 @@
+"""Sections of ``report.html`` about the network on its board: layers and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from shiftmcu.host import svg
+from shiftmcu.host.report_page import note, table
+from shiftmcu.host.run_data import RunData
+
+__all__ = ["layers", "memory"]
+
+_INFO_PARTS = (
+    ("arena", "arena_bytes"),
+    ("decision state", "state_bytes"),
+    ("frontend", "frontend_bytes"),
+    ("receive ring", "ring_bytes"),
+)
+_ALL_TAKEN = 64  # times what is used: beyond (a PC), the board's whole memory says nothing
+
+
+def layers(plan: Any) -> list[str]:
+    """The plan's bars: what every layer costs and what it keeps."""
+    if plan is None:
+        return [note("The run holds no model, so nothing is known of its layers.")]
+    cost: list[tuple[str, float, float | None]] = [
+        ("frontend", plan.frontend_instructions, None),
+        *((layer.name, layer.instructions, None) for layer in plan.layers),
+    ]
+    weights = [(layer.name, float(layer.flash_bytes), None) for layer in plan.layers]
+    rows = [
+        (
+            x.name,
+            x.op,
+            "x".join(map(str, x.shape)),
+            x.alphabet,
+            x.kernel,
+            x.shift_adds,
+            x.flash_bytes,
+        )
+        for x in plan.layers
+    ]
+    head = ("layer", "op", "shape", "weights", "kernel", "shift-adds/s", "flash bytes")
+    bars = svg.bars(cost, unit="", label=f"Instructions per second of audio: {_said(cost)}")
+    flash = svg.bars(weights, unit="B", label=f"Bytes of flash: {_said(weights)}", kind="s1")
+    return [
+        f'<div class="two"><div><h3>Instructions per second of audio (estimate)</h3>{bars}</div>'
+        f"<div><h3>Flash of each layer, bytes (exact)</h3>{flash}</div></div>",
+        table(rows, head, numbers=(5, 6)),
+    ]
+
+
+def _said(rows: Sequence[tuple[str, float, float | None]]) -> str:
+    return ", ".join(f"{name} {value:.0f}" for name, value, _ in rows)
+
+
+def memory(data: RunData, plan: Any) -> list[str]:
+    """RAM and flash as the plan sums them up, beside what the board said of itself."""
+    parts = []
+    if plan is not None:
+        reserved = plan.ram_needed - plan.ram_bytes
+        ram = [*plan.ram, ("stack and C library (reserved)", reserved)]
+        parts.append(_map("RAM", ram, plan.ram_have))
+        parts.append(_map("Flash", plan.flash, plan.flash_have))
+    said = [(name, data.board[key]) for name, key in _INFO_PARTS if data.board.get(key)]
+    free = [int(row["stack_free"]) for row in data.latency if int(row["stack_free"])]
+    if free:
+        said.append(("stack never used (measured)", str(min(free))))
+    reported = table(said, ("the board's own figures", "bytes"), numbers=(1,)) if said else ""
+    return [f'<div class="two">{"".join(parts)}</div>' if parts else "", reported]
+
+
+def _map(name: str, parts: Sequence[tuple[str, int]], have: int | None) -> str:
+    used = sum(size for _, size in parts)
+    total = have if have is not None and have < _ALL_TAKEN * used else used
+    said = ", ".join(f"{part} {size}" for part, size in parts)
+    picture = svg.stack(parts, total, label=f"{name}: {used} of {total} bytes: {said}")
+    return f"<div><h3>{name}: {used:,} of {total:,} bytes</h3>{picture}</div>"
