@@ -49,6 +49,7 @@ COMMANDS = (
     Command("monitor", "shiftmcu.host.monitor", "watch a board live and keep the run"),
     Command("replay", "shiftmcu.host.replay", "make a run's files again from its link log"),
     Command("report", "shiftmcu.host.report", "one page of a run, with its pictures inside"),
+    Command("compare", "shiftmcu.host.compare", "two runs side by side, within tolerances"),
     Command("validate", "shiftmcu.host.validate", "compare every integer of PC and board"),
 )
 
