@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, **_: object) -> dict[str, Any]:
-    """Print the table. Raises ``Broken`` (1), ``Doubtful`` (9) and the errors of ``load``, ``read``."""
+    """Print the table. Raises ``Broken``, ``Doubtful``, and the errors of ``load`` and ``read``."""
     rules = policy.load(args.policy)
     a, b = read(args.a), read(args.b)
     rows = compare(a, b, rules)

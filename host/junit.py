@@ -35,7 +35,7 @@ def write_junit(path: Path, suite: str, cases: Sequence[Case]) -> None:
         "skipped": sum(bool(case.skipped) for case in cases),
     }
     numbers = {name: str(count) for name, count in counts.items()}
-    inside = ET.SubElement(top, "testsuite", name=_clean(suite), **numbers)
+    inside = ET.SubElement(top, "testsuite", {"name": _clean(suite), **numbers})
     for case in cases:
         made = ET.SubElement(inside, "testcase", classname=_clean(suite), name=_clean(case.name))
         if case.failure:
