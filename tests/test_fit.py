@@ -364,6 +364,29 @@ def test_a_cut_run_goes_on(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "model.keras").is_file()
 
 
+def test_a_run_cut_between_two_seeds_keeps_the_first(tmp_path: Path) -> None:
+    class CutError(Exception):
+        pass
+
+    seen: list[int] = []
+
+    def cut(epoch: Any, _of: int) -> None:
+        seen.append(epoch.epoch)
+        if seen == [1, 1]:
+            raise CutError
+
+    made = plan(tmp_path, seeds=2, fit=fit.FitOptions(epochs=1, batch=8, eager=True))
+    with pytest.raises(CutError):
+        training.train(made, training.Reporter(epoch=cut))
+    first = (tmp_path / "run" / "seed0" / "model.keras").read_bytes()
+    record = training.train(
+        replace(made, resume=True), training.Reporter(epoch=lambda e, _of: seen.append(e.epoch))
+    )
+    assert (tmp_path / "run" / "seed0" / "model.keras").read_bytes() == first
+    assert [run["seed"] for run in record["runs"]] == [0, 1]
+    assert {"best", "decision", "layers", "folder"} <= set(record["runs"][0])
+
+
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     made = plan(tmp_path, fit=fit.FitOptions(epochs=2, batch=8, lr=float("nan"), eager=True))
     with pytest.raises(ShiftMcuError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import time
@@ -49,9 +50,14 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
     runs = []
     for seed in range(plan.fit.seed, plan.fit.seed + plan.seeds):
         folder = plan.out if plan.seeds == 1 else plan.out / f"seed{seed}"
-        result = _train_seed(
-            plan, replace(plan.fit, seed=seed), task, framing, train_set, valid_set, folder, report
-        )
+        finished = folder / "seed.json"  # a cut between two seeds must not cost the first
+        if plan.resume and finished.is_file():
+            result = json.loads(finished.read_text(encoding="utf-8"))
+        else:
+            options = replace(plan.fit, seed=seed)
+            result = _train_seed(plan, options, task, framing, train_set, valid_set, folder, report)
+            if plan.seeds > 1:
+                write_json(finished, result)
         runs.append({"seed": seed, "folder": str(folder), **result})
     best = max(runs, key=lambda run: (run["best"]["accuracy"], -run["best"]["valid_loss"]))
     record |= {"runs": runs, "chosen_seed": best["seed"], "model": str(plan.out / "model.keras")}
@@ -126,7 +132,7 @@ def _train_seed(
     folder: Path,
     report: Reporter,
 ) -> dict[str, Any]:
-    started = time.monotonic()
+    started, cpu_started = time.monotonic(), time.process_time()
     keras.utils.set_random_seed(options.seed)
     model = networks.build(plan.network, task.heads, **plan.network_options)
     if plan.init is not None:
@@ -171,6 +177,7 @@ def _train_seed(
         "decision_on_validation": outcome,
         "layers": [asdict(row) for row in summary.layer_table(model)],
         "minutes": round((time.monotonic() - started) / 60, 2),
+        "cpu_minutes": round((time.process_time() - cpu_started) / 60, 2),
     }
 
 
