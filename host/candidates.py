@@ -1,7 +1,6 @@
 """What nearly was an intent: the decision rule on the board's own logits, and why it said no.
 
 The rule is ``shiftmcu.decisions`` and the integers are the board's, so this is what the board did.
-With another ``threshold`` it is what the board would do with that one; the board's own stays.
 """
 
 from __future__ import annotations
@@ -35,9 +34,8 @@ class Judge:
     intent; it is given when the run ends, so by ``take`` or ``end``.
     """
 
-    def __init__(self, graph: QuantGraph, threshold: int | None = None) -> None:
-        rule = graph.decision
-        self._rule = rule if threshold is None else replace(rule, threshold=threshold)
+    def __init__(self, graph: QuantGraph) -> None:
+        self._rule = graph.decision
         self._sizes = [len(head.labels) for head in graph.heads]
         self._tuples = graph.tuples
         self._events = EventRule(self._rule)
@@ -48,6 +46,11 @@ class Judge:
         """The newest decision's candidate."""
         self.fired = False
         """The rule makes an intent of it."""
+
+    def change(self, threshold: int, min_margin: int) -> None:
+        """The board was given another rule, Q15, from the next LOGITS on."""
+        self._rule = replace(self._rule, threshold=threshold, min_margin=min_margin)
+        self._events.change(self._rule)
 
     def take(self, message: p.Logits) -> Near | None:
         """A near miss that this decision ended, or None."""

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 import shiftmcu
 from shiftmcu import boards
 from shiftmcu.blob import QuantGraph
+from shiftmcu.clocks import ClockFit
 from shiftmcu.errors import LinkError, UsageError
 from shiftmcu.host import models
 from shiftmcu.host import protocol as p
@@ -74,6 +75,11 @@ class Device:
         """Differs from boot to boot of the board."""
         assert self._session.hello is not None
         return self._session.hello.boot_id
+
+    @property
+    def clock(self) -> ClockFit:
+        """The board's clock against this PC's."""
+        return self._session.board_clock
 
     @property
     def counters(self) -> Counters:
@@ -133,6 +139,23 @@ class Device:
         stream_id = next(self._stream_ids) & 0xFFFFFFFF
         self._session.start(stream_id, exact=False, want=want, source=p.SOURCE_MIC)
         yield from self._until(p.Done, lambda: None if more() else self._session.finish())
+
+    def wait(self, *, more: Callable[[], bool]) -> Iterator[SessionEvent]:
+        """No stream runs: yields what the board says by itself (HEARTBEAT, text) while ``more``."""
+        self._live = True
+        while more():
+            for event in self._step():
+                if isinstance(event, Failed):
+                    raise event.error
+                yield event
+        self._live = False
+
+    def set_rule(self, threshold: int, min_margin: int) -> None:
+        """Ask for another decision rule, Q15; the answer is among what the streams yield.
+
+        It holds until the link is opened again.
+        """
+        self._session.rule(threshold, min_margin)
 
     def selftest(self) -> p.SelftestAck:
         """Let the board run the vectors that its model carries.

@@ -97,7 +97,8 @@ def start(board: Board | str, elf: Path, *, icount: bool = True, mic: str = "") 
 
     ``icount`` makes QEMU's time advance one tick per instruction: the firmware's counts are then
     exact and repeatable. Without it QEMU is faster and the firmware counts ns of host time.
-    ``mic`` (PC process only): the simulated microphone, ``i2s:FILE`` or ``pdm:FILE``.
+    ``mic`` (PC process only): the simulated microphone, ``i2s:FILE`` or ``pdm:FILE``,
+        at the pace of the listener; ``live:`` before that: as time passes.
 
     Raises UsageError ``board.not_emulated``, ToolMissing ``tool.qemu``, FlashFailed
     ``flash.emulator`` with what the emulator printed.

@@ -69,8 +69,15 @@ class BoardText:
 
 
 @dataclass(frozen=True)
+class RuleRefused:
+    """The board answered RULE with an error: its own threshold stays."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Failed:
     error: ShiftMcuError
 
 
-SessionEvent = p.Message | Connected | BoardText | Failed
+SessionEvent = p.Message | Connected | BoardText | RuleRefused | Failed

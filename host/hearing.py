@@ -126,16 +126,18 @@ def listen(
 
 
 @contextlib.contextmanager
-def simulated(kind: str, pcm: NDArray[np.int16]) -> Iterator[tuple[str, int]]:
+def simulated(
+    kind: str, pcm: NDArray[np.int16], *, live: bool = False
+) -> Iterator[tuple[str, int]]:
     """(``--mic`` of the PC process board, samples to hear): a microphone that hears ``pcm``, to
-    the next whole second."""
+    the next whole second; ``live``: as time passes."""
     padded = np.pad(pcm, (0, -len(pcm) % SAMPLE_RATE_HZ))
     form = Format(kind)
     data = pdm_bytes(padded, form) if kind == "pdm" else i2s_bytes(padded, form)
     with tempfile.TemporaryDirectory(prefix="shiftmcu-mic-") as folder:
         path = Path(folder) / "dma"
         path.write_bytes(data)
-        yield f"{kind}:{path}", len(padded)
+        yield f"{'live:' if live else ''}{kind}:{path}", len(padded)
 
 
 def level_line(level: p.Level) -> str:

@@ -15,7 +15,7 @@ from shiftmcu.fixedpoint import ONE_Q15
 from shiftmcu.host import protocol as p
 from shiftmcu.host.candidates import Judge, Near
 from shiftmcu.host.clip import named
-from shiftmcu.host.events import BoardText, Connected, Failed, SessionEvent
+from shiftmcu.host.events import BoardText, Connected, Failed, RuleRefused, SessionEvent
 
 __all__ = ["Entry", "Journal"]
 
@@ -33,6 +33,7 @@ class Journal:
         )
         self._file = ""
         self._stream = 0
+        self._rule: p.RuleAck | None = None
         self.judge: Judge | None = None
 
     def note(self, t_ns: int, document: Mapping[str, Any]) -> list[Entry]:
@@ -52,6 +53,7 @@ class Journal:
             case p.Started():
                 self._stream = event.stream_id
                 self.judge = Judge(self._graph) if self._graph else None
+                self._change_rule()
             case p.Logits() if self.judge is not None:
                 return self._rejected(self.judge.take(event))
             case p.Event():
@@ -61,6 +63,15 @@ class Journal:
             case p.Done():
                 near = self._rejected(self.judge.end() if self.judge else None)
                 return [*near, self._done(event)]
+            case p.RuleAck():
+                self._rule = event
+                self._change_rule()
+                threshold, margin = event.threshold / ONE_Q15, event.min_margin / ONE_Q15
+                changed = {"threshold": round(threshold, 4), "min_margin": round(margin, 4)}
+                return [{"type": "threshold", **changed}]
+            case RuleRefused(text):
+                said = f"The board cannot change its threshold ({text}): flash it again."
+                return [{"type": "error", "code": p.ERR_UNKNOWN, "text": said}]
             case BoardText(text) | p.Log(text):
                 return [{"type": "text", "text": text}]
             case p.Err():
@@ -68,6 +79,10 @@ class Journal:
             case Failed(error):
                 return [{"type": "failed", "code": error.code, "text": error.message}]
         return []
+
+    def _change_rule(self) -> None:
+        if self.judge is not None and self._rule is not None:
+            self.judge.change(self._rule.threshold, self._rule.min_margin)
 
     def _intent(self, event: p.Event) -> Entry:
         gap = bool(event.flags & p.GAP_FLAG)

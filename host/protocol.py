@@ -116,6 +116,20 @@ class Done(Message):
 
 
 @dataclass(frozen=True)
+class Rule(Message):
+    """Q15, 0..32768."""
+
+    TYPE, HEAD = 0x18, "<HH"
+    threshold: int
+    min_margin: int
+
+
+@dataclass(frozen=True)
+class RuleAck(Rule):
+    TYPE = 0x19
+
+
+@dataclass(frozen=True)
 class Audio(BytesMessage):
     """``data``: s16le samples, an even number of bytes, at least one sample."""
 
@@ -331,7 +345,7 @@ MESSAGES: dict[int, type[Message]] = {
             Fault,
             Selftest,
         ),
-        SelftestAck,
+        *(SelftestAck, Rule, RuleAck),
     )
 }
 

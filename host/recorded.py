@@ -57,6 +57,10 @@ class RecordedSession(Session):
         self._call("start", stream_id=stream_id, **options)
         super().start(stream_id, **options)
 
+    def rule(self, threshold: int, min_margin: int) -> None:
+        self._call("rule", threshold=threshold, min_margin=min_margin)
+        super().rule(threshold, min_margin)
+
     def finish(self) -> None:
         self._call("finish")
         super().finish()

@@ -3,7 +3,7 @@
     events.jsonl   one entry per line (``host/journal.py``)
     latency.csv    one row per decision, as the board measured it
     device.log     the board's own text
-    audio.wav      the samples that were sent to the board
+    audio.wav      the samples that were sent to the board, or that its own microphone heard
 
 The same log gives the same bytes.
 """
@@ -58,6 +58,13 @@ class RunFiles:
     """Code of the error that ended the session."""
     last_answer_us: int | None = None
     """Of the newest decision, as in latency.csv."""
+    unrecorded_samples: int = 0
+    """Of the board's microphone: lost on the board or on the line, silence in audio.wav."""
+    streams: list[int] = field(default_factory=list)
+    """Where each stream begins in audio.wav, in samples."""
+    last_intent: Entry | None = None
+    last_intent_sample: int = 0
+    """Its end in audio.wav."""
 
     def __post_init__(self) -> None:
         self._journal = Journal(self.graph, self.begin_ns)
@@ -70,6 +77,7 @@ class RunFiles:
         self._end_samples: dict[int, int] = {}  # decision -> end_sample
         self._stream = 0
         self._stream_samples = 0
+        self._up = False  # the stream is the board's own microphone's
         self._ticks: dict[str, list[int]] = {part: [] for part in _PARTS}
         self._answers_us: list[int] = []
         self._last_ns = self.begin_ns
@@ -87,10 +95,22 @@ class RunFiles:
         """Bytes for the wire; returns the samples (s16le) among them that are new."""
         new = self._sent.feed(data)
         if new:
-            self._wave.append(new)
-            self._stream_samples += len(new) // p.SAMPLE_BYTES
-            self._on_wire.append((self._stream_samples, t_ns))
+            self._hear(t_ns, new)
         return new
+
+    @property
+    def heard_samples(self) -> int:
+        """Length of audio.wav."""
+        return self._wave.samples
+
+    @property
+    def stream_samples(self) -> int:
+        """Audio of the running stream."""
+        return self._stream_samples
+
+    def part(self, first_sample: int, end_sample: int) -> bytes:
+        """Samples (s16le) of audio.wav."""
+        return self._wave.part(first_sample, end_sample)
 
     def take(self, t_ns: int, events: Sequence[SessionEvent]) -> list[Entry]:
         entries = []
@@ -127,18 +147,41 @@ class RunFiles:
             case Connected():
                 self.info = event.info
             case p.Started():
-                self._stream, self._stream_samples = event.stream_id, 0
+                self.streams.append(self._wave.samples)
+                self._stream, self._stream_samples, self._up = event.stream_id, 0, False
                 self._on_wire.clear()
                 self._end_samples.clear()
             case p.Logits():
                 self.logits += 1
                 self._end_samples = {event.decision: event.end_sample}
+            case p.AudioUp():
+                self._heard_up(t_ns, event)
             case p.Lat():
                 self._latency(t_ns, event)
             case p.Done():
+                self._fill(event.samples)
                 self.samples += event.samples
                 self.missing_samples += event.missing_samples
                 self.decisions += event.decisions
+
+    def _hear(self, t_ns: int, data: bytes) -> None:
+        self._wave.append(data)
+        self._stream_samples += len(data) // p.SAMPLE_BYTES
+        self._on_wire.append((self._stream_samples, t_ns))
+
+    def _heard_up(self, t_ns: int, audio: p.AudioUp) -> None:
+        if (audio.first_sample - self._stream_samples) % (1 << 32) < 1 << 31:  # else it came twice
+            self._up = True
+            self._fill(audio.first_sample)
+            self._hear(t_ns, audio.data)
+
+    def _fill(self, end_sample: int) -> None:
+        """Silence for what did not come of the stream up to ``end_sample``."""
+        missing = max(0, end_sample - self._stream_samples)
+        if missing and self._up:  # of a host's stream, all is in audio.wav
+            self.unrecorded_samples += missing
+            self._wave.append(bytes(p.SAMPLE_BYTES * missing))
+            self._stream_samples += missing
 
     def _latency(self, t_ns: int, lat: p.Lat) -> None:
         ticks = [getattr(lat, f"{part}_ticks") for part in _PARTS]
@@ -177,6 +220,9 @@ class RunFiles:
             self._write("events.jsonl", json.dumps(entry, ensure_ascii=False))
             if kind == "text":
                 self._write("device.log", f"{entry['t_ms']:.3f} {entry['text']}")
+            elif kind == "intent":
+                self.last_intent = entry
+                self.last_intent_sample = self.streams[-1] + entry["end_sample"]
             elif kind == "failed":
                 self.failed = entry["code"]
         return entries

@@ -244,6 +244,9 @@ def issues_of(files: RunFiles) -> list[dict[str, str]]:
     if files.missing_samples:
         text = f"{files.missing_samples} samples did not reach the board."
         found.append({"code": "run.audio_lost", "message": text})
+    if (lost := files.unrecorded_samples - files.missing_samples) > 0:
+        text = f"{lost} samples that the board heard were lost on the line: silence in audio.wav."
+        found.append({"code": "run.recording_lost", "message": text})
     if files.logits < files.decisions:
         lost = files.decisions - files.logits
         text = f"The results of {lost} decisions were lost on the line."

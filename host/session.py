@@ -14,10 +14,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from shiftmcu.clocks import ClockFit, unwrapped_us
 from shiftmcu.errors import LinkError, ShiftMcuError
 from shiftmcu.host import faults
 from shiftmcu.host import protocol as p
-from shiftmcu.host.events import BoardText, Connected, Counters, Failed, SessionEvent, State, Timing
+from shiftmcu.host.events import (
+    BoardText,
+    Connected,
+    Counters,
+    Failed,
+    RuleRefused,
+    SessionEvent,
+    State,
+    Timing,
+)
 from shiftmcu.host.frame import Decoder, Packet, Text, encode
 from shiftmcu.host.info import parse_info
 from shiftmcu.host.retry import Retry
@@ -48,9 +58,13 @@ class Session:
         self._mode = p.MODE_LIVE
         self._source = p.SOURCE_HOST
         self._board_error = ""
+        self._rule_asked = False
         self._tail = b""  # the end of what was received, for error messages
         self.state = State.CLOSED
         self.hello: p.HelloAck | None = None
+        self.board_clock = ClockFit()
+        """The board's clock against this one, from the times in its packets."""
+        self._board_us = 0
         self.counters = Counters()
 
     # --- what the owner asks for -------------------------------------------------------------
@@ -81,6 +95,11 @@ class Session:
         self._board_error = ""
         self._sender = AudioSender(exact=exact, window=0, max_payload=self.hello.max_payload)
         self._ask(State.STARTING, p.Start(source, self._mode, want, stream_id))
+
+    def rule(self, threshold: int, min_margin: int) -> None:
+        """Change the board's decision rule, Q15; leads to ``RuleAck`` or ``RuleRefused``."""
+        self._rule_asked = True
+        self._send(p.Rule(threshold, min_margin))
 
     def write(self, data: bytes) -> None:
         """Queue sample data (s16le) of the running stream."""
@@ -157,6 +176,8 @@ class Session:
             if skipped < 0x8000:  # a greater step back: the board started to count anew
                 self.counters.lost_packets += skipped
         self._last_seq = packet.seq
+        self._board_us = unwrapped_us(self._board_us, packet.t_us)
+        self.board_clock.take(self._clock(), self._board_us / 1e6)
         message = p.decode(packet.type, packet.payload)
         return [] if message is None else self._handle(message)
 
@@ -181,7 +202,7 @@ class Session:
                     return []
                 self._answered(State.READY)
                 return [message]
-            case p.Log() | p.Fault():
+            case p.Log() | p.Fault() | p.RuleAck():
                 return [message]
         return self._stream_message(message)
 
@@ -256,6 +277,9 @@ class Session:
         self._retry.progress()
 
     def _on_err(self, message: p.Err) -> list[SessionEvent]:
+        if self._rule_asked and message.code in (p.ERR_UNKNOWN, p.ERR_PAYLOAD):
+            self._rule_asked = False
+            return [RuleRefused(message.text)]
         self._board_error = message.text
         if error := faults.of_err(message, self.state):
             raise error

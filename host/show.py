@@ -77,7 +77,12 @@ def entry_line(entry: Mapping[str, Any]) -> str:
         case "clip":
             return f"{at}  {entry['file']}"
         case "mark":
-            return f"{at}  marked: {entry['what'].replace('_', ' ')}"
+            said = " / ".join(entry["intent"].values()) or "no command"
+            return f"{at}  marked: {entry['what'].replace('_', ' ')}, {said}   {entry['wav']}"
+        case "threshold":
+            return f"{at}  threshold {entry['threshold']:.2f} (margin {entry['min_margin']:.2f})"
+        case "pause" | "resume":
+            return f"{at}  {'paused' if entry['type'] == 'pause' else 'going on'}"
         case "text" | "error" | "failed" | "mic":
             return f"{at}  {entry['text']}"
     return ""

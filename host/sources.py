@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,16 +23,25 @@ _NOTHING = np.zeros(0, np.int16)
 class Source:
     """Blocks for ``Device.stream`` until the audio ends or ``stop`` is set.
 
-    ``speed``: 1 is real time, 0 as fast as the board takes it.
+    ``speed``: 1 is real time, 0 as fast as the board takes it. While ``paused`` is set a file
+    waits, and what the microphone hears is left out.
     """
 
     stop: threading.Event
     speed: float = 1.0
+    paused: threading.Event = field(default_factory=threading.Event)
 
     def of_clip(self, pcm: NDArray[np.int16]) -> Iterator[NDArray[np.int16]]:
-        start, at = time.monotonic(), 0
+        start = seen = time.monotonic()
+        at = 0
         while at < len(pcm) and not self.stop.is_set():
-            if self.speed and at > (time.monotonic() - start) * self.speed * SAMPLE_RATE_HZ:
+            now = time.monotonic()
+            if self.paused.is_set():
+                start += now - seen
+            seen = now
+            if self.paused.is_set() or (
+                self.speed and at > (now - start) * self.speed * SAMPLE_RATE_HZ
+            ):
                 yield _NOTHING
             else:
                 yield pcm[at : at + _BLOCK_SAMPLES]
@@ -40,4 +49,5 @@ class Source:
 
     def of_card(self, card: CallbackCard) -> Iterator[NDArray[np.int16]]:
         while not self.stop.is_set():
-            yield card.read()
+            heard = card.read()
+            yield _NOTHING if self.paused.is_set() else heard

@@ -1,12 +1,12 @@
 """What a view of ``monitor`` shows, as one small JSON document: no terminal, no page, no I/O.
 
     state = ViewState("mic", model)
-    folder = RunFolder(path, model, source, on_entry, watch=state)     # feeds it; so does a replay
+    folder = RunFolder(path, model, source, on_entry, watch=state)     # feeds it
     document = state.snapshot()              # as often as wanted, from any thread
     newer = state.snapshot(since=document["spectrogram"]["next"])      # only the newer columns
 
-``Monitor(args, emit, watch=True).view`` is the state of a monitor. Keys of a snapshot (what is not
-known yet is None, and lists are oldest first):
+``Monitor(args, emit, watch=True).view`` (``host/live_run.py``) is that of a run. Keys of a
+snapshot (what is not known yet is None, and lists are oldest first):
 
     schema       1; another number when keys change their meaning
     t_ms         host time since the run began

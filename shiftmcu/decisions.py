@@ -140,6 +140,10 @@ class EventRule:
         self._last_classes: tuple[int, ...] | None = None
         self._released = True  # a decision since the last event failed to qualify with its tuple
 
+    def change(self, rule: Decision) -> None:
+        """Another rule from the next decision on; what is remembered stays."""
+        self._rule = rule
+
     def fires(self, best: Candidate) -> bool:
         """Take the next decision's candidate; does it raise an event?"""
         self._index += 1

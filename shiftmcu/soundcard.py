@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftmcu.audio import SAMPLE_RATE_HZ
+from shiftmcu.clocks import ClockFit
 from shiftmcu.errors import BoardNotFound, ToolMissing
 
 __all__ = ["CallbackCard", "SoundCard", "Stream", "devices"]
@@ -45,9 +46,8 @@ class CallbackCard:
         """Times that audio was lost before or in this queue."""
         self.card_samples = 0
         """Samples delivered so far, at the card's rate."""
-        self._first_s = 0.0
-        self._first_samples = 0
-        self._last_s = 0.0
+        self.clock = ClockFit()
+        """The card's clock against this PC's."""
         self._queue: queue.Queue[NDArray[np.float32]] = queue.Queue(_QUEUE_BLOCKS)
         self._resampler = _resampler(rate_hz)
 
@@ -55,10 +55,8 @@ class CallbackCard:
         self, indata: NDArray[np.float32], _frames: int, _time: object, status: object
     ) -> None:
         """Called by the stream's thread with each block."""
-        self._last_s = time.monotonic()
         self.card_samples += len(indata)
-        if not self._first_s:
-            self._first_s, self._first_samples = self._last_s, self.card_samples
+        self.clock.take(time.monotonic(), self.card_samples / self.rate_hz)
         self.overflows += bool(status)
         try:
             self._queue.put_nowait(indata.mean(axis=1, dtype=np.float32))
@@ -77,15 +75,6 @@ class CallbackCard:
             mono = self._resampler.resample_chunk(mono)
         pcm: NDArray[np.int16] = np.clip(np.rint(mono * 32768.0), -32768, 32767).astype(np.int16)
         return pcm
-
-    @property
-    def drift_ppm(self) -> float | None:
-        """The card's clock against this PC's, parts per million; None in the first 10 s."""
-        seconds = self._last_s - self._first_s
-        if not self._first_s or seconds < 10:
-            return None
-        rate = (self.card_samples - self._first_samples) / seconds
-        return (rate / self.rate_hz - 1) * 1e6
 
 
 class SoundCard(CallbackCard):

@@ -66,12 +66,12 @@ def test_drift_is_the_cards_clock_against_this_pcs(
     now = 100.0
     monkeypatch.setattr(soundcard.time, "monotonic", lambda: now)
     card = CallbackCard(16000)
-    assert card.drift_ppm is None
+    assert card.clock.ppm is None
     for _ in range(1000):
         card.callback(np.zeros((320, 1), np.float32), 320, None, None)
         card.read()
         now += 0.02 / (1 + ppm * 1e-6)
-    assert card.drift_ppm == pytest.approx(ppm, abs=0.5)
+    assert card.clock.ppm == pytest.approx(ppm, abs=0.5)
 
 
 def test_without_portaudio_the_fix_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

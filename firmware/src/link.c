@@ -106,6 +106,9 @@ static void stream_packet(const smcu_frame_t *packet)
     case SMCU_PACKET_STOP:
         smcu_session_stop(packet->payload, packet->payload_bytes);
         break;
+    case SMCU_PACKET_RULE:
+        smcu_session_rule(packet->payload, packet->payload_bytes);
+        break;
     default:
         smcu_session_selftest();
         break;
@@ -135,6 +138,7 @@ static void dispatch(const smcu_frame_t *packet)
     case SMCU_PACKET_START:
     case SMCU_PACKET_AUDIO:
     case SMCU_PACKET_STOP:
+    case SMCU_PACKET_RULE:
     case SMCU_PACKET_SELFTEST:
         stream_packet(packet);
         break;

@@ -3,7 +3,8 @@
  *   firmware --tcp PORT [--until-stdin-closes]    0 chooses a port; prints "READY port=N"
  *   firmware --pty [--until-stdin-closes]         prints "READY pty=PATH"
  *   ... --mic i2s:FILE | --mic pdm:FILE           a microphone that hears FILE: the raw bytes that
- *                                                 its DMA would bring, at the pace of the listener
+ *                                                 its DMA would bring, at the pace of the listener,
+ *                                                 or with live:KIND:FILE as time passes
  */
 #define _XOPEN_SOURCE 700
 
@@ -29,6 +30,7 @@
 #include "ring.h"
 
 #define WAIT_MS 100
+#define MIC_WAIT_MS 2
 #define PTY_STALL_MS 1000 /* nobody reads the pty: drop, as a UART would */
 
 static smcu_port_info_t info = {
@@ -37,12 +39,15 @@ static int listener = -1; /* waits for a client; -1 with a pty */
 static int peer = -1;     /* the client, or the pty's master; -1: nobody */
 static bool watch_stdin;
 
-#define MIC_HALF_SAMPLES 160u /* 10 ms */
+#define MIC_HALF_SAMPLES 160u
+#define MIC_HALF_US 10000u
 static smcu_mic_config_t mic_config = {.channels = 1};
 static FILE *mic_file;
 static bool mic_running;
 static uint32_t mic_buffer[2][MIC_HALF_SAMPLES * SMCU_PDM_BYTES / 4u]; /* as a DMA fills it */
 static unsigned mic_half;
+static bool mic_live; /* halves come as time passes, not as fast as they are taken */
+static uint32_t mic_started_us, mic_halves;
 
 static void die(const char *what)
 {
@@ -100,9 +105,11 @@ static void open_pty(void)
 
 static void open_mic(const char *text)
 {
+    mic_live = strncmp(text, "live:", 5) == 0;
+    text += mic_live ? 5 : 0;
     mic_config.kind = strncmp(text, "pdm:", 4) == 0 ? SMCU_MIC_PDM : SMCU_MIC_I2S;
     if (mic_config.kind == SMCU_MIC_I2S && strncmp(text, "i2s:", 4) != 0) {
-        fprintf(stderr, "firmware: --mic i2s:FILE or --mic pdm:FILE\n");
+        fprintf(stderr, "firmware: --mic [live:]i2s:FILE or --mic [live:]pdm:FILE\n");
         exit(2);
     }
     mic_file = fopen(text + 4, "rb");
@@ -119,6 +126,8 @@ const smcu_mic_config_t *smcu_port_mic_config(void)
 bool smcu_port_mic_start(void)
 {
     mic_running = fseek(mic_file, 0, SEEK_SET) == 0;
+    mic_started_us = smcu_port_micros();
+    mic_halves = 0;
     return mic_running;
 }
 
@@ -132,11 +141,16 @@ static bool hear(void)
 {
     const size_t bytes = MIC_HALF_SAMPLES * smcu_mic_sample_bytes(&mic_config);
 
+    const uint32_t due_us = mic_started_us + mic_halves * MIC_HALF_US;
+    if (mic_live && (int32_t)(smcu_port_micros() - due_us) < 0) {
+        return false;
+    }
     if (!mic_running || fread(mic_buffer[mic_half], 1, bytes, mic_file) < bytes) {
         return false;
     }
     smcu_microphone_half(mic_buffer[mic_half], bytes);
     mic_half ^= 1u;
+    mic_halves++;
     return true;
 }
 
@@ -257,7 +271,8 @@ void smcu_port_wait(void)
     struct pollfd fds[2] = {{.fd = peer >= 0 ? peer : listener, .events = POLLIN},
                             {.fd = watch_stdin ? STDIN_FILENO : -1, .events = POLLIN}};
 
-    if (poll(fds, 2, hear() ? 0 : WAIT_MS) <= 0) {
+    const int idle_ms = (mic_live && mic_running) ? MIC_WAIT_MS : WAIT_MS;
+    if (poll(fds, 2, hear() ? 0 : idle_ms) <= 0) {
         return;
     }
     if (fds[1].revents != 0) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "intent.h"
 #include "microphone.h"
 #include "model/model.h"
 #include "port.h"
@@ -21,6 +22,7 @@ smcu_stream_t smcu_stream;
 uint32_t smcu_arena[(SMCU_MODEL_ARENA_BYTES + 3u) / 4u];
 
 static smcu_model_t model;
+static uint16_t own_threshold, own_min_margin; /* the model's: RULE changes those in `model` */
 
 static struct {
     bool running;
@@ -42,6 +44,8 @@ smcu_status_t smcu_session_init(void)
     }
     if (status == SMCU_OK) {
         smcu_results_init(&model);
+        own_threshold = model.threshold;
+        own_min_margin = model.min_margin;
     }
     return status;
 }
@@ -61,6 +65,8 @@ void smcu_session_abandon(void)
     smcu_microphone_stop();
     session.running = false;
     session.finished = false;
+    model.threshold = own_threshold;
+    model.min_margin = own_min_margin;
 }
 
 void smcu_session_send_credit(void)
@@ -262,6 +268,21 @@ void smcu_session_stop(const uint8_t *payload, size_t n)
         session.finished = true;
     }
     send_done();
+}
+
+void smcu_session_rule(const uint8_t *payload, size_t n)
+{
+    if (n != 4 || smcu_bytes_u16(payload) > SMCU_INTENT_ONE ||
+        smcu_bytes_u16(payload + 2) > SMCU_INTENT_ONE) {
+        smcu_wire_error(SMCU_LINK_ERR_PAYLOAD, "RULE: threshold and margin, 0..32768");
+        return;
+    }
+    model.threshold = (uint16_t)smcu_bytes_u16(payload);
+    model.min_margin = (uint16_t)smcu_bytes_u16(payload + 2);
+    smcu_wire_begin(SMCU_PACKET_RULE_ACK);
+    smcu_wire_u16(model.threshold);
+    smcu_wire_u16(model.min_margin);
+    smcu_wire_send();
 }
 
 void smcu_session_selftest(void)

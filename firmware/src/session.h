@@ -19,7 +19,7 @@ const smcu_model_t *smcu_session_model(void);
 
 bool smcu_session_running(void);
 
-/* Forgets the running stream without a DONE. */
+/* Forgets the running stream without a DONE, and the RULE: the model's own holds again. */
 void smcu_session_abandon(void);
 
 /* Bytes of sample data taken since START, modulo 2^32: sends it as CREDIT. */
@@ -28,10 +28,11 @@ void smcu_session_send_credit(void);
 /* Takes what the microphone has heard, at most 20 ms of it. */
 void smcu_session_poll(void);
 
-/* The packets START, AUDIO, STOP and SELFTEST: each answers by itself. */
+/* The packets START, AUDIO, STOP, RULE and SELFTEST: each answers by itself. */
 void smcu_session_start(const uint8_t *payload, size_t n);
 void smcu_session_audio(const uint8_t *payload, size_t n);
 void smcu_session_stop(const uint8_t *payload, size_t n);
+void smcu_session_rule(const uint8_t *payload, size_t n);
 void smcu_session_selftest(void);
 
 #endif
