@@ -91,3 +91,13 @@ def test_spec_augment_at_strength_zero_is_identity() -> None:
     off = SpecRecipe().scaled(0.0)
     frames = np.full(2, 16, np.int32)
     np.testing.assert_array_equal(augment.spec_augment(rng(), batch, frames, off), batch)
+
+
+def test_an_uneven_tempo_keeps_what_was_said() -> None:
+    rows = np.repeat(np.arange(100, dtype=np.uint8)[:, None], 40, axis=1)
+    warped = augment.stretch_time(rng(), rows, 0.3)
+    assert abs(warped.shape[0] - 100) <= 100 * (np.exp(0.3) - 1)
+    steps = np.diff(warped[:, 0].astype(int))
+    assert (steps >= 0).all() and warped[0, 0] == 0 and warped[-1, 0] >= 97
+    assert len(set(steps.tolist())) > 1  # not one tempo
+    np.testing.assert_array_equal(augment.stretch_time(rng(), rows, 0.0), rows)

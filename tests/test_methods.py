@@ -41,10 +41,11 @@ INFO = {
 FRAMES = 64
 
 
-def toy(method: str, bits: int) -> Any:
+def toy(method: str, bits: int, detectors: int = 0) -> Any:
     """A small network with the statistics of its own activations, and norms of both signs."""
     keras.utils.set_random_seed(5)
     options = {"channels": (8, 12, 12), "kernel": 5, "segments": 4, "dropout": 0.0}
+    options["detectors"] = detectors
     model = networks.build("tiny", SLOTS, method=method, bits=bits, **options)
     rng = np.random.default_rng(5)
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
@@ -62,9 +63,11 @@ def inputs(features: np.ndarray[Any, Any]) -> dict[str, Any]:
     return {"features": features.astype(np.float32), "frames": frames}
 
 
-@pytest.mark.parametrize(("method", "bits"), INTEGER_CASES)
-def test_keras_to_file_to_integers(method: str, bits: int, tmp_path: Path) -> None:
-    model = toy(method, bits)
+@pytest.mark.parametrize(
+    ("method", "bits", "detectors"), [(*case, 0) for case in INTEGER_CASES] + [("s3", 3, 20)]
+)
+def test_keras_to_file_to_integers(method: str, bits: int, detectors: int, tmp_path: Path) -> None:
+    model = toy(method, bits, detectors)
     path = tmp_path / "model.keras"
     record.save_model(model, path, INFO)
     graph = blob.read(blob.write(quantize(load(path))))

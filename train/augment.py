@@ -27,6 +27,7 @@ __all__ = [
     "room",
     "spec_augment",
     "speech_bounds",
+    "stretch_time",
     "take_noise",
     "to_peak",
     "truncate",
@@ -37,6 +38,7 @@ Wave = NDArray[np.float32]
 Rng = np.random.Generator
 
 RATE_HZ = 16000
+_TEMPO_FRAMES = 25  # half a second
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,10 @@ def _ratio(rng: Rng, limits: tuple[float, float]) -> float:
 
 @dataclass(frozen=True)
 class SpecRecipe:
-    """Feature-domain augmentation; bins and frames of the mask, bins of shift, 0.5 dB steps."""
+    """Feature-domain augmentation; bins and frames of the mask, bins of shift, 0.5 dB steps.
+
+    ``stretch`` is the greatest change of the local tempo, as a natural logarithm.
+    """
 
     masks: int = 2
     mask_bins: int = 6
@@ -222,6 +227,7 @@ class SpecRecipe:
     shift_bins: float = 2.0
     warp: float = 0.06
     level_steps: float = 12.0
+    stretch: float = 0.0
 
     def scaled(self, strength: float) -> SpecRecipe:
         """The same recipe at 0 (nothing) to 1 (all of it)."""
@@ -232,6 +238,7 @@ class SpecRecipe:
             self.shift_bins * strength,
             self.warp * strength,
             self.level_steps * strength,
+            self.stretch * strength,
         )
 
 
@@ -259,6 +266,21 @@ def spec_augment(
     np.copyto(batch, fill, where=masked)
     np.copyto(batch, np.float32(0.0), where=silent)
     return np.minimum(np.maximum(batch, 0.0, out=batch), 255.0, out=batch)
+
+
+def stretch_time(rng: Rng, rows: NDArray[np.uint8], most: float) -> NDArray[np.uint8]:
+    """Features (T, bins) at an uneven tempo, ``exp(-most) .. exp(most)`` times as fast, another
+    rate every half second: people linger over one word and swallow the next."""
+    count = rows.shape[0]
+    rates = np.exp(rng.uniform(-most, most, count // _TEMPO_FRAMES + 2))
+    knots = np.arange(rates.size) * _TEMPO_FRAMES
+    spent = np.cumsum(1.0 / np.interp(np.arange(count), knots, rates))
+    spent -= spent[0]
+    at = np.interp(np.arange(int(spent[-1]) + 1), spent, np.arange(count))
+    low = at.astype(np.int64)
+    share = (at - low).astype(np.float32)[:, None]
+    mixed = rows[low] * (1.0 - share) + rows[np.minimum(low + 1, count - 1)] * share
+    return np.rint(mixed).astype(np.uint8)
 
 
 def _warp_bins(rng: Rng, batch: NDArray[np.float32], recipe: SpecRecipe) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftmcu.errors import UsageError
-from shiftmcu.train.augment import SpecRecipe, spec_augment
+from shiftmcu.train.augment import SpecRecipe, spec_augment, stretch_time
 from shiftmcu.train.datasets import NONE, Clip
 from shiftmcu.train.features import FeatureSet, Source
 
@@ -261,6 +261,8 @@ def make_batch(
     if rng is not None and options.shift_frames > 0:
         drop = rng.integers(0, options.shift_frames, index.size)
     rows = [examples.features.example(int(i))[d:] for i, d in zip(index, drop, strict=True)]
+    if rng is not None and options.spec is not None and options.spec.stretch > 0:
+        rows = [stretch_time(rng, row, options.spec.stretch) for row in rows]
     frames = np.array([-(-r.shape[0] // hop_frames) * hop_frames for r in rows], np.int32)
     if rng is not None and options.early > 0:
         early = rng.integers(0, options.early + 1, index.size)

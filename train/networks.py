@@ -23,6 +23,7 @@ from shiftmcu.train.layers import (
     ShiftDense,
     WindowPool,
 )
+from shiftmcu.train.phrase_head import PhraseDense, shared_words
 from shiftmcu.train.quantizers import alphabet_name
 from shiftmcu.train.summary import positions_per_second
 
@@ -48,6 +49,8 @@ INPUT_SCALE = 1.0 / 32.0
 class _Maker:
     """Makes the layers of one network with one method, alphabet and scale rule.
 
+    With ``share_words`` the labels of a slot share weights for the words they have in common.
+
     With method "float" nothing is rounded, the activations neither: the difference to it is then
     all that integers cost.
     """
@@ -55,6 +58,7 @@ class _Maker:
     method: str
     bits: int
     po2_scales: bool
+    share_words: bool
 
     def conv(self, x: Tensor, filters: int, kernel: int, strides: Any, name: str) -> Tensor:
         """Convolution and batch norm, without activation; over a plane in two dimensions."""
@@ -83,12 +87,14 @@ class _Maker:
     def heads(self, x: Tensor, slots: Mapping[str, Sequence[str]]) -> dict[str, Tensor]:
         chosen = alphabet_name(self.method, self.bits)
         sizes = {slot: len(labels) for slot, labels in slots.items()} | {COMMAND: 2}
-        return {
-            f"head_{slot}": ShiftDense(
-                size, alphabet=chosen, method=self.method, name=f"head_{slot}"
-            )(x)
-            for slot, size in sizes.items()
-        }
+        made = {}
+        for slot, size in sizes.items():
+            options = {"alphabet": chosen, "method": self.method, "name": f"head_{slot}"}
+            words = shared_words(slots.get(slot, ())) if self.share_words else []
+            shared = any(words)
+            head = PhraseDense(size, words, **options) if shared else ShiftDense(size, **options)
+            made[f"head_{slot}"] = head(x)
+        return made
 
 
 def tiny(
@@ -100,8 +106,10 @@ def tiny(
     kernel: int = 9,
     segment: int = 1,
     segments: int = 24,
+    detectors: int = 0,
     dropout: float = 0.1,
     po2_scales: bool = False,
+    share_words: bool = False,
 ) -> keras.Model:
     """TC-ResNet8 (Choi et al., "Temporal Convolution for Real-time Keyword Spotting on Mobile
     Devices", Interspeech 2019), made causal: time convolutions over mel bins as channels.
@@ -112,12 +120,13 @@ def tiny(
     blocks = [(filters, 2) for filters in channels[1:]]
     return _resnet(
         "tiny",
-        _Maker(method, bits, po2_scales),
+        _Maker(method, bits, po2_scales, share_words),
         slots,
         channels[0],
         blocks,
         kernel,
         (segment, segments),
+        detectors,
         dropout,
     )
 
@@ -131,8 +140,10 @@ def base(
     kernel: int = 9,
     segment: int = 1,
     segments: int = 24,
+    detectors: int = 0,
     dropout: float = 0.1,
     po2_scales: bool = False,
+    share_words: bool = False,
 ) -> keras.Model:
     """TC-ResNet14-1.5 (same paper), made causal: two blocks per stage, the first of stride 2.
 
@@ -141,12 +152,13 @@ def base(
     blocks = [(filters, stride) for filters in channels[1:] for stride in (2, 1)]
     return _resnet(
         "base",
-        _Maker(method, bits, po2_scales),
+        _Maker(method, bits, po2_scales, share_words),
         slots,
         channels[0],
         blocks,
         kernel,
         (segment, segments),
+        detectors,
         dropout,
     )
 
@@ -160,8 +172,10 @@ def resnet2d(
     kernel: int = 3,
     segment: int = 1,
     segments: int = 24,
+    detectors: int = 0,
     dropout: float = 0.1,
     po2_scales: bool = False,
+    share_words: bool = False,
 ) -> keras.Model:
     """Residual blocks of 3x3 convolutions over time and frequency (He et al., "Deep Residual
     Learning for Image Recognition", CVPR 2016), causal in time, on the plane of log-mel features.
@@ -172,12 +186,13 @@ def resnet2d(
     blocks = [(filters, 2) for filters in channels[1:]]
     return _resnet(
         "resnet2d",
-        _Maker(method, bits, po2_scales),
+        _Maker(method, bits, po2_scales, share_words),
         slots,
         channels[0],
         blocks,
         kernel,
         (segment, segments),
+        detectors,
         dropout,
         planes=True,
     )
@@ -191,11 +206,16 @@ def _resnet(
     blocks: Sequence[tuple[int, int]],
     kernel: int,
     window: tuple[int, int],
+    detectors: int,
     dropout: float,
     *,
     planes: bool = False,
 ) -> keras.Model:
-    """A stem of 3 taps, residual blocks (filters, stride), pool (segment, segments), heads."""
+    """A stem of 3 taps, residual blocks (filters, stride), pool (segment, segments), heads.
+
+    ``detectors`` > 0: so many 1-tap channels before the pool, whose maximum over the window then
+    finds a word wherever it was said; a task of many words needs more of them than the blocks have.
+    """
     features = keras.Input((None, BINS), name="features")
     frames = keras.Input((), dtype="int32", name="frames")
     x = keras.layers.Rescaling(INPUT_SCALE, name="input_scale")(features)
@@ -208,6 +228,8 @@ def _resnet(
         total_stride *= stride
     if planes:
         x = keras.layers.Reshape((-1, x.shape[2] * x.shape[3]), name="columns")(x)
+    if detectors:
+        x = maker.relu(maker.conv(x, detectors, 1, 1, "detectors"), "detectors")
     x = WindowPool(*window, total_stride, name="pool")([x, frames])
     if dropout > 0:
         x = keras.layers.Dropout(dropout, name="dropout")(x)

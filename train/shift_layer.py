@@ -78,10 +78,14 @@ class ShiftLayer(keras.layers.Layer):  # type: ignore[misc]
             constraint=_Project(self._quantizer, self._top) if self._quantizer.project else None,
         )
 
+    def _latent(self) -> Tensor:
+        """What the weights are made of."""
+        return ops.convert_to_tensor(self.factors)
+
     def _weights(self) -> Tensor:
         if self.penalty > 0 and self._quantizer.penalty is not None:
             self.add_loss(self.penalty * self._quantizer.penalty(self.factors))
-        return self._quantizer.weights(ops.convert_to_tensor(self.factors), self._top)
+        return self._quantizer.weights(self._latent(), self._top)
 
     def integer_kernel(self) -> Ints:
         """The weights as exact integers of the alphabet, in the kernel's shape.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shiftmcu.errors import ToolMissing
-from shiftmcu.train.augment import RECIPES
+from shiftmcu.train.augment import RECIPES, SpecRecipe
 
 if TYPE_CHECKING:
     from shiftmcu.train.fit import Epoch
@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     net.add_argument("--kernel", type=int, help="taps of the block convolutions (9)")
     net.add_argument("--segments", type=int, help="pooling window, in segments (24)")
     net.add_argument("--segment", type=int, help="positions per segment, a power of two (1)")
+    net.add_argument("--detectors", type=int, help="channels of a 1-tap layer before the pool (0)")
     net.add_argument("--dropout", type=float, help="before the heads (0.1)")
+    net.add_argument("--share-words", action="store_true", help="labels share weights per word")
     net.add_argument("--po2-scales", action="store_true", help="every scale a power of two")
     net.add_argument("--init", type=Path, metavar="MODEL.keras", help="start from its back bone")
     net.add_argument("--teacher", type=Path, metavar="MODEL.keras", help="learn from it as well")
@@ -104,6 +106,10 @@ def _add_fit_arguments(fit: argparse._ArgumentGroup) -> None:
     fit.add_argument("--weight-decay", type=float, default=1e-4, help="(default: %(default)s)")
     fit.add_argument("--smoothing", type=float, default=0.05, help="of labels (%(default)s)")
     fit.add_argument("--mixup", type=float, default=0.0, help="Beta parameter, 0 = off")
+    fit.add_argument(
+        "--stretch", type=float, default=0.0,
+        help="most change of the tempo within a clip, natural logarithm (%(default)s)",
+    )  # fmt: skip
     fit.add_argument("--command-weight", type=float, default=0.5, help="of the command head's loss")
     fit.add_argument("--rejects", type=float, default=1.5, help="per epoch and command (1.5)")
     fit.add_argument("--aux-weight", type=float, default=0.5, help="of each --aux head's loss")
@@ -155,7 +161,9 @@ def _plan(args: argparse.Namespace) -> Plan:
     bits = quantizer(args.method).default_bits if args.bits is None else args.bits
     alphabet_name(args.method, bits)  # a pair that does not exist is refused before data are read
     network = {"method": args.method, "bits": bits, "po2_scales": args.po2_scales}
-    for name in ("channels", "kernel", "segments", "segment", "dropout"):
+    if args.share_words:
+        network["share_words"] = True
+    for name in ("channels", "kernel", "segments", "segment", "detectors", "dropout"):
         if getattr(args, name) is not None:
             network[name] = getattr(args, name)
     return Plan(
@@ -186,7 +194,9 @@ def _plan(args: argparse.Namespace) -> Plan:
             aux_weight=args.aux_weight,
             rejects=args.rejects,
             seed=args.seed,
-            batches=BatchOptions(smoothing=args.smoothing, mixup=args.mixup),
+            batches=BatchOptions(
+                smoothing=args.smoothing, mixup=args.mixup, spec=SpecRecipe(stretch=args.stretch)
+            ),
         ),
         seeds=args.seeds,
         resume=args.resume,

@@ -23,7 +23,7 @@ from shiftmcu.train.examples import Examples, Mixture, Task, clean_sources, trai
 from shiftmcu.train.features import FeatureSet, Framing, Source, render
 from shiftmcu.train.fit import FitOptions, FitResult, fit
 from shiftmcu.train.predict import predict, stream_logits
-from shiftmcu.train.record import save_model, versions, write_curves, write_json
+from shiftmcu.train.record import read_model_info, save_model, versions, write_curves, write_json
 from shiftmcu.train.run_report import confusion_counts, write_confusions, write_report
 from shiftmcu.train.runplan import Corpus, Plan, Reporter, read_corpus
 from shiftmcu.train.transfer import copy_matching
@@ -137,7 +137,8 @@ def _train_seed(
     model = networks.build(plan.network, task.heads, **plan.network_options)
     if plan.init is not None:
         donor = keras.saving.load_model(plan.init, compile=False)
-        report.note(f"from {plan.init}: {len(copy_matching(model, donor))} layers")
+        copied = copy_matching(model, donor, heads=_same_heads(plan.init, task))
+        report.note(f"from {plan.init}: {len(copied)} layers")
     result: FitResult = fit(
         model,
         train_set,
@@ -150,8 +151,10 @@ def _train_seed(
         report.batch,
         _teacher(plan, task, framing.hop_frames),
     )
-    if task.aux or plan.teacher is not None:  # the file holds the network, not how it learned
-        trained, model = model, networks.build(plan.network, task.slots, **plan.network_options)
+    if task.aux or plan.teacher is not None or plan.network_options.get("share_words"):
+        # the file holds the network, not how it learned
+        plain = plan.network_options | {"share_words": False}
+        trained, model = model, networks.build(plan.network, task.slots, **plain)
         copy_matching(model, trained, heads=True)
     streams = [
         {name.removeprefix("head_"): value for name, value in stream.items()}
@@ -179,6 +182,12 @@ def _train_seed(
         "minutes": round((time.monotonic() - started) / 60, 2),
         "cpu_minutes": round((time.process_time() - cpu_started) / 60, 2),
     }
+
+
+def _same_heads(init: Path, task: Task) -> bool:
+    """Does the initial model answer the very question of the task?"""
+    theirs = read_model_info(init)["slots"]
+    return {slot: tuple(labels) for slot, labels in theirs.items()} == dict(task.slots)
 
 
 def _teacher(plan: Plan, task: Task, hop_frames: int) -> Teacher | None:

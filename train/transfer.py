@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from shiftmcu.errors import UsageError
 from shiftmcu.train.examples import BatchOptions, Examples, Task, make_batch
+from shiftmcu.train.factored import initial_std
 from shiftmcu.train.layers import QuantizedReLU
+from shiftmcu.train.phrase_head import PhraseDense
+from shiftmcu.train.shift_layer import ShiftLayer
 
 __all__ = ["copy_matching", "estimate_statistics"]
 
@@ -44,7 +47,8 @@ def estimate_statistics(
 def copy_matching(model: keras.Model, donor: keras.Model, *, heads: bool = False) -> list[str]:
     """Copy every layer whose name and weight shapes are equal; heads only with ``heads``.
 
-    Returns the names copied. Raises ``train.init`` when nothing matches.
+    A kernel of another method is taken over where the learner's is one real tensor. Returns the
+    names copied. Raises ``train.init`` when nothing matches.
     """
     donors = {layer.name: layer for layer in donor.layers}
     copied = []
@@ -58,6 +62,11 @@ def copy_matching(model: keras.Model, donor: keras.Model, *, heads: bool = False
         if mine == [tuple(w.shape) for w in other.weights]:
             layer.set_weights(other.get_weights())
             copied.append(layer.name)
+        elif isinstance(other, PhraseDense) and not isinstance(layer, PhraseDense):
+            layer.set_weights(other.plain_weights())
+            copied.append(layer.name)
+        elif _take_head(layer, other) or _take_kernel(layer, other):
+            copied.append(layer.name)
     # Activation scales match every network; a back bone has kernels.
     if not any(name.endswith("_conv") for name in copied):
         raise UsageError(
@@ -66,3 +75,25 @@ def copy_matching(model: keras.Model, donor: keras.Model, *, heads: bool = False
             "start from a model of the same --network, --bits and --method",
         )
     return copied
+
+
+def _take_head(layer: keras.layers.Layer, other: keras.layers.Layer) -> bool:
+    """A head that shares words goes on from one that does not: the words start at zero."""
+    if not isinstance(layer, PhraseDense) or layer.factors.shape != other.factors.shape:
+        return False
+    for name in ("factors", "log_scale", "bias"):
+        getattr(layer, name).assign(getattr(other, name))
+    return True
+
+
+def _take_kernel(layer: keras.layers.Layer, other: keras.layers.Layer) -> bool:
+    """The integers of a kernel of another method as real weights; their size is that of a start,
+    which the norm behind them takes in and the steps of the optimizer depend on."""
+    if not (isinstance(layer, ShiftLayer) and isinstance(other, ShiftLayer)):
+        return False
+    if layer.factors.shape[0] != 1 or layer.factors.shape[1:] != other.factors.shape[1:]:
+        return False
+    kernel = other.integer_kernel().astype(np.float32)
+    size = float(np.sqrt(np.mean(np.square(kernel)))) or 1.0
+    layer.factors.assign(kernel[None] * (initial_std(kernel.shape) / size))
+    return True
