@@ -280,7 +280,7 @@ def stretch_time(rng: Rng, rows: NDArray[np.uint8], most: float) -> NDArray[np.u
     low = at.astype(np.int64)
     share = (at - low).astype(np.float32)[:, None]
     mixed = rows[low] * (1.0 - share) + rows[np.minimum(low + 1, count - 1)] * share
-    return np.rint(mixed).astype(np.uint8)
+    return np.asarray(np.rint(mixed), np.uint8)
 
 
 def _warp_bins(rng: Rng, batch: NDArray[np.float32], recipe: SpecRecipe) -> NDArray[np.float32]:
