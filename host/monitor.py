@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from shiftmcu.errors import UsageError
+from shiftmcu.host import web
 from shiftmcu.host.device import Emit
 from shiftmcu.host.journal import Entry
 from shiftmcu.host.link import DEFAULT_BAUD
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baud", type=int, default=DEFAULT_BAUD, help="for serial ports")
     parser.add_argument("--speed", type=float, default=1.0, help="of files; 0: as fast as it goes")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/...)")
+    web.add_arguments(parser)
 
 
 def run(args: argparse.Namespace, *, emit: Emit, **_: object) -> list[dict[str, Any]] | None:
@@ -51,8 +53,9 @@ def run(args: argparse.Namespace, *, emit: Emit, **_: object) -> list[dict[str, 
     if args.list_mics:
         return _list_mics(as_json=args.json)
     _check(args)
-    monitor = Monitor(args, emit)
-    with _stopped_by_signals(monitor.source.stop):
+    web.check(args)
+    monitor = Monitor(args, emit, watch=args.web, hold=args.web)
+    with _stopped_by_signals(monitor.source.stop), web.shown(monitor, args):
         monitor.listen(_print_json if args.json else _print_line)
     monitor.report(as_json=args.json)
     return None
