@@ -26,13 +26,14 @@ from numpy.typing import NDArray
 from shiftmcu.audio import read_audio
 from shiftmcu.errors import LinkError, UsageError
 from shiftmcu.fixedpoint import ONE_Q15
-from shiftmcu.host import hearing, models
+from shiftmcu.host import hearing, labels, models
 from shiftmcu.host import protocol as p
 from shiftmcu.host.controls import Controls
 from shiftmcu.host.device import Device, Emit, connect
 from shiftmcu.host.drift import drift, drift_line
 from shiftmcu.host.events import SessionEvent
 from shiftmcu.host.journal import Entry
+from shiftmcu.host.labels import Labels
 from shiftmcu.host.marks import Marks
 from shiftmcu.host.run_folder import RunDegraded, RunFolder
 from shiftmcu.host.show import say
@@ -65,6 +66,7 @@ class Monitor:
         self._clocks_s = 0.0
         self.model = models.choose(args.model) if args.model or not args.port else None
         self.clips = [(path, _read(path)) for path in args.wav or ()]
+        self._labels = self._read_labels()
         self.source = Source(threading.Event(), speed=args.speed)
         self.controls = Controls()
         self.folder: RunFolder | None = None
@@ -147,7 +149,8 @@ class Monitor:
         for name, messages in self._streams(device):
             if self.source.stop.is_set():
                 return
-            self.note({"type": "clip", "file": name})
+            truth = self._labels.get(Path(name).name)
+            self.note({"type": "clip", "file": name, **({"truth": truth} if truth else {})})
             for _ in messages:
                 self._tell_clocks()
 
@@ -236,6 +239,13 @@ class Monitor:
         if as_json:
             print(json.dumps(document), flush=True)
         say("saved", f"{folder.path}      (replay: shiftmcu replay {folder.path})")
+
+    def _read_labels(self) -> Labels:
+        """What is said in the files, where a table says it."""
+        if self._args.labels is None:
+            return {}
+        slots = self.model.slots if self.model else ()
+        return labels.load(self._args.labels, slots, [path for path, _ in self.clips])
 
     def _simulated_mic(self, stack: contextlib.ExitStack) -> str:
         """For the board ``native``: files stand for what is said into its microphone."""

@@ -45,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baud", type=int, default=DEFAULT_BAUD, help="for serial ports")
     parser.add_argument("--speed", type=float, default=1.0, help="of files; 0: as fast as it goes")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/...)")
+    parser.add_argument(
+        "--labels", type=Path, metavar="CSV", help="what is said in the files: file, slots"
+    )
     web.add_arguments(parser)
 
 

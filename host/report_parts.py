@@ -204,4 +204,4 @@ def _heat(name: str, found: Sequence[tuple[str, str]]) -> str:
     right = sum(count for (truth, said), count in counts.items() if truth == said)
     label = f"Confusion of {name}: {right} of {len(found)} on the diagonal"
     cells = [[counts[truth, said] for said in columns] for truth in rows]
-    return f"<div><h3>{name}</h3>{wide(svg.heat(cells, rows, columns, label=label))}</div>"
+    return f"<div><h3>{name}</h3>{svg.heat(cells, rows, columns, label=label)}</div>"

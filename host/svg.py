@@ -256,7 +256,7 @@ def _short(value: float) -> str:
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
             return f"{value / (1000 if unit == 'k' else size):.3g}{unit}"
-    return f"{value:.3g}"
+    return f"{value:.0f}" if abs(value) >= 1e3 else f"{value:.3g}"
 
 
 def _cut(text: str, width: float) -> str:
