@@ -20,11 +20,15 @@ SYMBOL_BYTES = {
     "smcu_packet": 1064,  # packet being received
     "smcu_tx_packet": 2072,  # packet being sent
 }
+# Where the board has a microphone: samples that wait, and the DMA's two halves of 10 ms.
+MICROPHONE_BYTES = 4712
+DMA_SAMPLES = 320
 DEFAULT_RING_BYTES = 2048  # of a board that is not named: ring.h's own default
 # smcu_stack_min_bytes of link.ld.in, and an allowance for all other static data.
 RESERVED_RAM_BYTES = 4096 + 512
 # Code and constants of the firmware without the model: an allowance.
 FIRMWARE_FLASH_BYTES = 32768
+MICROPHONE_FLASH_BYTES = 8192  # more, with a microphone
 
 # Of net.c.
 RECORD_BYTES = 12

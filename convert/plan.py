@@ -15,7 +15,10 @@ from shiftmcu.boards import Board
 from shiftmcu.convert.cost import Cost, frontend_instructions, layer_cost
 from shiftmcu.convert.memory import (
     DEFAULT_RING_BYTES,
+    DMA_SAMPLES,
     FIRMWARE_FLASH_BYTES,
+    MICROPHONE_BYTES,
+    MICROPHONE_FLASH_BYTES,
     RESERVED_RAM_BYTES,
     SYMBOL_BYTES,
     Arena,
@@ -114,7 +117,7 @@ def draft(graph: QuantGraph, board: str | None = None) -> Plan:
         ),
         arena=layout,
         ram=(("smcu_arena", layout.total), *_firmware_symbols(where)),
-        flash=(("smcu_model_blob", blob), ("firmware (allowance)", FIRMWARE_FLASH_BYTES)),
+        flash=(("smcu_model_blob", blob), ("firmware (allowance)", _firmware_bytes(where))),
         frontend_instructions=frontend_instructions(),
         ram_have=None if where is None else where.ram_bytes,
         flash_have=None if where is None else where.flash_bytes,
@@ -123,7 +126,16 @@ def draft(graph: QuantGraph, board: str | None = None) -> Plan:
 
 def _firmware_symbols(board: Board | None) -> list[tuple[str, int]]:
     ring = DEFAULT_RING_BYTES if board is None else board.ring_bytes
-    return [(name, n + ring * (name == "smcu_rx_ring")) for name, n in SYMBOL_BYTES.items()]
+    symbols = [(name, n + ring * (name == "smcu_rx_ring")) for name, n in SYMBOL_BYTES.items()]
+    if board is None or not board.mic:
+        return symbols
+    word = 8 if board.mic.startswith("PDM") else 4
+    return [*symbols, ("microphone", MICROPHONE_BYTES), ("smcu_mic_dma", DMA_SAMPLES * word)]
+
+
+def _firmware_bytes(board: Board | None) -> int:
+    more = MICROPHONE_FLASH_BYTES if board is not None and board.mic else 0
+    return FIRMWARE_FLASH_BYTES + more
 
 
 def check_fit(made: Plan) -> None:

@@ -18,12 +18,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from shiftmcu import boards
 from shiftmcu.boards import Board
 from shiftmcu.errors import BuildFailed, ToolMissing, UsageError
 from shiftmcu.files import cache_folder
 from shiftmcu.host import pio
+from shiftmcu.host.stand_alone import StandAlone
 
 __all__ = ["BuildResult", "build_firmware", "esp32_images"]
 
@@ -60,18 +62,21 @@ def build_firmware(
     board: Board | str,
     model: Path | Mapping[str, str],
     build_dir: Path | None = None,
+    *,
+    stand_alone: StandAlone | None = None,
 ) -> BuildResult:
-    """Builds the firmware of ``board`` around ``model``.
+    """Builds the firmware of ``board`` around ``model``, with stand-alone mode where it is given.
 
     ``model`` is a folder with ``model.c`` and ``model.h``, or their texts by name. ``build_dir``
     is a folder to build in (it is emptied of an earlier build); by default one in the cache.
 
     Raises ToolMissing (``tool.arm_gcc``, ``tool.riscv_gcc``, ``tool.platformio``, ``tool.scons``,
-    ``tool.cc``), BuildFailed ``build.failed``, UsageError ``build.model``.
+    ``tool.cc``), BuildFailed ``build.failed``, UsageError ``build.model``, ``standalone.*``.
     """
     wanted = boards.board(board) if isinstance(board, str) else board
     target = boards.board(wanted.firmware)
-    files = _project(target, _model_texts(model))
+    described = stand_alone.manifest(target) if stand_alone else boards.manifest(target.name)
+    files = _project(target, _model_texts(model), described)
     if build_dir is not None:
         shutil.rmtree(build_dir, ignore_errors=True)
         return _result(wanted, _build(target, files, build_dir.resolve()))
@@ -112,8 +117,10 @@ def _model_texts(model: Path | Mapping[str, str]) -> dict[str, bytes]:
     return {name: texts[name] for name in _MODEL_FILES}
 
 
-def _project(board: Board, model: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Every file of the staged project: path -> bytes."""
+def _project(
+    board: Board, model: Mapping[str, bytes], described: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """Every file of the staged project: path -> bytes; ``described``: the board's file."""
     root = boards.firmware_root()
     doors = ["platformio.ini"]
     if board.family == "esp32":
@@ -125,7 +132,7 @@ def _project(board: Board, model: Mapping[str, bytes]) -> dict[str, bytes]:
                 files[f"firmware/{path.relative_to(root).as_posix()}"] = path.read_bytes()
     for name, data in model.items():
         files[f"firmware/lib/model/{name}"] = data
-    files[f"firmware/boards/{board.name}.json"] = json.dumps(boards.manifest(board.name)).encode()
+    files[f"firmware/boards/{board.name}.json"] = json.dumps(described).encode()
     if board.emulator != "process":
         files["platformio.ini"] += _environments(board, files["platformio.ini"].decode())
     return files
@@ -174,7 +181,8 @@ def _build(board: Board, files: Mapping[str, bytes], folder: Path) -> Path:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    platform = _build_native(folder) if board.emulator == "process" else _build_pio(board, folder)
+    native = board.emulator == "process"
+    platform = _build_native(board, folder) if native else _build_pio(board, folder)
     (folder / "build.json").write_text(json.dumps({"board": board.name, "platform": platform}))
     return folder
 
@@ -217,21 +225,25 @@ def _collect_esp32(board: Board, folder: Path) -> str:
     return "espressif32"
 
 
-def _build_native(folder: Path) -> str:
+def _build_native(board: Board, folder: Path) -> str:
     if shutil.which("cc") is None:
         raise ToolMissing(
             "tool.cc",
             "There is no C compiler (cc) on PATH; the board `native` is compiled on this PC.",
             "apt-get install --no-install-recommends gcc libc6-dev",
         )
-    source = folder / "firmware" / "src"
+    source, platform = folder / "firmware" / "src", folder / "firmware" / "platform"
+    described = folder / "firmware" / "boards" / f"{board.name}.json"
+    defines = _output(
+        [sys.executable, str(platform / "defines.py"), str(described), f"{folder}/intent_pins.h"]
+    ).splitlines()
     own = [p for p in sorted(source.glob("*.c")) if not p.name.startswith("port_")]
     command = [
         *("cc", "-std=c99", "-O2", "-g", *_WARNINGS),
         *("-ffunction-sections", "-fdata-sections", "-fno-ident"),
         f"-ffile-prefix-map={folder}=.",
-        *('-DSMCU_BOARD="native"', "-DSMCU_MIC"),
-        *(f"-Ifirmware/{part}" for part in ("src", "include", "lib", "lib/shiftmcu")),
+        *(f"-D{macro}" for macro in defines),
+        *("-I.", *(f"-Ifirmware/{part}" for part in ("src", "include", "lib", "lib/shiftmcu"))),
         *(str(p.relative_to(folder)) for p in (*own, source / "port_native.c", *sources(folder))),
         *("-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,-Map=firmware.map"),
         *("-o", "firmware.elf"),

@@ -23,17 +23,18 @@ import shiftmcu
 from shiftmcu import boards
 from shiftmcu.blob import QuantGraph
 from shiftmcu.clocks import ClockFit
-from shiftmcu.errors import LinkError, UsageError
+from shiftmcu.errors import LinkError, ShiftMcuError, UsageError
 from shiftmcu.host import models
 from shiftmcu.host import protocol as p
 from shiftmcu.host.build import BuildResult, build_firmware
 from shiftmcu.host.clip import ClipCollector, ClipResult, Intent
 from shiftmcu.host.emulator import Emulator, start
-from shiftmcu.host.events import EMULATED, Connected, Counters, Failed, SessionEvent, Timing
+from shiftmcu.host.events import EMULATED, Connected, Counters, Failed, SessionEvent, State, Timing
 from shiftmcu.host.info import BoardInfo, check_model
 from shiftmcu.host.link import DEFAULT_BAUD, Link, is_port, open_link
 from shiftmcu.host.models import Model
 from shiftmcu.host.session import Session
+from shiftmcu.host.stand_alone import StandAlone
 
 Emit = Callable[[QuantGraph], Mapping[str, str]]
 MakeSession = Callable[[Timing], Session]
@@ -174,12 +175,17 @@ class Device:
         return ack
 
     def close_link(self) -> None:
-        """Close the port only; an emulator goes on and takes the next host."""
+        """Close the port only; an emulator goes on and takes the next host. A stand-alone board
+        listens by itself again."""
+        if self.info["stand_alone"] == "yes" and self._session.state is State.READY:
+            with contextlib.suppress(ShiftMcuError):  # a board that is gone is left as well
+                self._session.release()
+                list(self._until(p.Released))
         self._link.close()
 
     def close(self) -> None:
         """Close the port, and end the emulator that ``connect`` started."""
-        self._link.close()
+        self.close_link()
         if self.emulator is not None:
             self.emulator.close()
 
@@ -261,6 +267,7 @@ def connect(
     baud: int = DEFAULT_BAUD,
     make_session: MakeSession | None = None,
     mic: str = "",
+    stand_alone: StandAlone | None = None,
 ) -> Device:
     """Open a port, or build and start an emulated board, and greet it.
 
@@ -268,7 +275,8 @@ def connect(
 
     ``board_or_port``: a device path, ``socket://host:port``, or a board's name (``native``,
     ``stm32f405-qemu``). ``emit`` gives the C files of a model (``shiftmcu.convert.emit``): boards
-    are built around their model. Raises the errors of the registry, the build, the emulator and
+    are built around their model, and with ``stand_alone`` mode where it is given.
+    Raises the errors of the registry, the build, the emulator and
     the link; ``port.needed`` for hardware named without its port.
     """
     wanted = _as_model(model)
@@ -284,7 +292,7 @@ def connect(
     wanted = wanted or models.bundled_model(models.DEFAULT_MODEL)
     if emit is None:
         raise AssertionError("connect() builds a board: it needs emit=shiftmcu.convert.emit.emit")
-    build = build_firmware(board, emit(wanted.graph))
+    build = build_firmware(board, emit(wanted.graph), stand_alone=stand_alone)
     emulator = start(board, build.elf, mic=mic)
     with contextlib.ExitStack() as undo:
         undo.callback(emulator.close)

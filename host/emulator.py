@@ -97,15 +97,20 @@ def start(board: Board | str, elf: Path, *, icount: bool = True, mic: str = "") 
 
     ``icount`` makes QEMU's time advance one tick per instruction: the firmware's counts are then
     exact and repeatable. Without it QEMU is faster and the firmware counts ns of host time.
-    ``mic`` (PC process only): the simulated microphone, ``i2s:FILE`` or ``pdm:FILE``,
-        at the pace of the listener; ``live:`` before that: as time passes.
+    ``mic``: what the simulated microphone of the PC process (``i2s:FILE`` or ``pdm:FILE``, at the
+        pace of the listener; ``live:`` before that: as time passes) or of an MPS2 image
+        (``i2s:FILE``) hears.
 
-    Raises UsageError ``board.not_emulated``, ToolMissing ``tool.qemu``, FlashFailed
-    ``flash.emulator`` with what the emulator printed.
+    Raises UsageError ``board.not_emulated``, ``mic.emulated``, ToolMissing ``tool.qemu``,
+    FlashFailed ``flash.emulator`` with what the emulator printed.
     """
     wanted = boards.board(board) if isinstance(board, str) else board
+    if mic and wanted.family not in ("native", "cmsdk"):
+        raise UsageError(
+            "mic.emulated", f"Nothing feeds the microphone of {wanted.name}.", "--board native"
+        )
     if wanted.kind == "qemu":
-        return _start_qemu(wanted, elf, icount=icount)
+        return _start_qemu(wanted, elf, mic, icount=icount)
     if wanted.kind == "process":
         return _start_process(wanted, elf, mic)
     raise UsageError(
@@ -120,7 +125,7 @@ def qemu_of(board: Board) -> str:
     return RISCV_QEMU if board.core.startswith("rv32") else QEMU
 
 
-def _start_qemu(board: Board, elf: Path, *, icount: bool) -> Emulator:
+def _start_qemu(board: Board, elf: Path, mic: str, *, icount: bool) -> Emulator:
     qemu = qemu_of(board)
     if shutil.which(qemu) is None:
         package = "qemu-system-arm" if qemu == QEMU else "qemu-system-misc"
@@ -137,6 +142,10 @@ def _start_qemu(board: Board, elf: Path, *, icount: bool) -> Emulator:
             *("-chardev", f"socket,id=link,fd={listener.fileno()},server=on,wait=off,nodelay=on"),
             *("-serial", "chardev:link", "-kernel", str(elf)),
         ]
+        if mic:  # the second UART brings it
+            path = mic.partition(":")[2]
+            command += ["-chardev", f"pipe,id=mic,path={path}"]
+            command += ["-serial", "chardev:mic"]
         url = f"socket://127.0.0.1:{listener.getsockname()[1]}"
         log = tempfile.TemporaryFile()  # noqa: SIM115  (the Emulator closes it)
         process = subprocess.Popen(

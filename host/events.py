@@ -18,6 +18,7 @@ class State(enum.Enum):
     ASKING = "asking"
     READY = "ready"
     TESTING = "testing"
+    RELEASING = "releasing"
     STARTING = "starting"
     STREAMING = "streaming"
     STOPPING = "stopping"

@@ -17,12 +17,13 @@ from typing import Any
 from shiftmcu import boards
 from shiftmcu.boards import Board
 from shiftmcu.errors import ShiftMcuError, UsageError
-from shiftmcu.host import models, usb_ports
+from shiftmcu.host import models, stand_alone, usb_ports
 from shiftmcu.host.build import BuildResult, build_firmware, esp32_images
 from shiftmcu.host.device import Device, Emit, connect
 from shiftmcu.host.link import DEFAULT_BAUD
 from shiftmcu.host.models import Model
 from shiftmcu.host.show import model_line, say
+from shiftmcu.host.stand_alone import StandAlone
 from shiftmcu.host.upload import upload
 from shiftmcu.host.upload_settings import Image, images_of, settings_of
 from shiftmcu.host.upload_tools import DRIVE, TOOLS, Job, shown
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--board", required=True, help="a name of `shiftmcu boards`")
     parser.add_argument("--model", help="MODEL.shift or a shipped model (default: fsc-tiny)")
     parser.add_argument("--port", help="where the board is plugged in (default: the only USB port)")
+    stand_alone.add_arguments(parser)
     parser.add_argument(
         "--image",
         action="append",
@@ -67,19 +69,24 @@ def run(
     images = images_of(args.image, board) if args.image else ()
     # The model inside an image that was built elsewhere is known only if it was named.
     model = models.choose(args.model) if args.model or not images else None
+    alone = stand_alone.of_arguments(args, model.graph if model else None)
+    if alone is not None:
+        if images:
+            raise UsageError("usage", "An image is built already.", "leave out --stand-alone")
+        alone.manifest(board)  # refused before anything is planned or written
     if model is not None:
         _plan(model, board, plan)
     if args.dry_run:
         return _dry_run(args, board, model, images)
     if board.kind == "serial":
-        return _flash(args, board, model, images, emit)
+        return _flash(args, board, model, images, emit, alone)
     if model is None or args.drive or args.method:
         raise UsageError(
             "flash.emulated",
             f"{board.name} is emulated: it is built and started, not written.",
             f"shiftmcu flash --board {board.name} [--model MODEL.shift]",
         )
-    with connect(board.name, model=model, emit=emit) as device:
+    with connect(board.name, model=model, emit=emit, stand_alone=alone) as device:
         document = _check_emulated(device, board)
         if args.keep:
             _keep(device)
@@ -157,6 +164,7 @@ def _flash(
     model: Model | None,
     images: tuple[Image, ...],
     emit: Emit,
+    alone: StandAlone | None,
 ) -> dict[str, Any]:
     """Build where no image was given, write, and greet what was written."""
     job = _job(args, board, images)
@@ -167,7 +175,7 @@ def _flash(
     build = None
     if not images:
         assert model is not None
-        build = build_firmware(board, emit(model.graph))
+        build = build_firmware(board, emit(model.graph), stand_alone=alone)
         say("build", _sizes_line(build))
         job = replace(job, images=_images_of(build))
     method, port = upload(job, methods, args.drive)

@@ -80,6 +80,18 @@ class Pong(Message):
 
 
 @dataclass(frozen=True)
+class Release(Message):
+    """The host leaves: a board with stand-alone mode listens by itself."""
+
+    TYPE = 0x07
+
+
+@dataclass(frozen=True)
+class Released(Message):
+    TYPE = 0x08
+
+
+@dataclass(frozen=True)
 class Start(Message):
     TYPE, HEAD = 0x10, "<BBHI"
     source: int
@@ -329,7 +341,22 @@ class SelftestAck(Message):
 MESSAGES: dict[int, type[Message]] = {
     cls.TYPE: cls
     for cls in (
-        *(Hello, HelloAck, InfoReq, Info, Ping, Pong, Start, Stop, Started, Done, Audio, Credit),
+        *(
+            Hello,
+            HelloAck,
+            InfoReq,
+            Info,
+            Ping,
+            Pong,
+            Release,
+            Released,
+            Start,
+            Stop,
+            Started,
+            Done,
+            Audio,
+            Credit,
+        ),
         *(
             Gap,
             AudioUp,

@@ -80,6 +80,11 @@ class Session:
         self._require(State.READY)
         self._ask(State.TESTING, p.Selftest())
 
+    def release(self) -> None:
+        """Let a stand-alone board listen by itself again; leads to ``Released``."""
+        self._require(State.READY)
+        self._ask(State.RELEASING, p.Release())
+
     def start(self, stream_id: int, *, exact: bool, want: int, source: int = p.SOURCE_HOST) -> None:
         """Begin a stream; audio may be queued with ``write`` at once.
 
@@ -201,6 +206,11 @@ class Session:
                 if self.state is not State.TESTING:
                     return []
                 self._answered(State.READY)
+                return [message]
+            case p.Released():
+                if self.state is not State.RELEASING:
+                    return []
+                self._answered(State.CLOSED)
                 return [message]
             case p.Log() | p.Fault() | p.RuleAck():
                 return [message]

@@ -14,7 +14,7 @@ import numpy as np
 from cobs import cobs
 from numpy.typing import NDArray
 
-HELLO, HELLO_ACK, INFO_REQ, INFO, PING, PONG = range(1, 7)
+HELLO, HELLO_ACK, INFO_REQ, INFO, PING, PONG, RELEASE, RELEASED = range(1, 9)
 START, STOP, STARTED, DONE = range(0x10, 0x14)
 AUDIO, CREDIT, GAP = range(0x20, 0x23)
 EVENT, LOGITS, FEATURES, TENSOR_OUT, LAT = range(0x30, 0x35)
@@ -92,6 +92,11 @@ class Client:
                 continue
             kind, _, seq, _ = struct.unpack("<BBHI", body[:8])
             yield Packet(kind, seq, body[8:-4])
+
+    def rest(self) -> bytes:
+        """What came behind the last packet that was looked at."""
+        rest, self._buffer = self._buffer, b""
+        return rest
 
     def hello(self) -> Packet:
         """Greets as the specification says, again until the board is up."""

@@ -15,7 +15,7 @@ build = Path(env.subst("$BUILD_DIR"))  # noqa: F821
 board = env.BoardConfig()  # noqa: F821
 
 sys.path.insert(0, str(Path(project, "firmware", "platform")))
-from defines import board_defines  # noqa: E402  (SCons runs this file without a path of its own)
+from defines import board_defines, intent_pins  # noqa: E402  (SCons runs this file without a path of its own)
 
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Werror"]
 
@@ -46,6 +46,10 @@ env.Append(  # noqa: F821
     ],
 )
 
+build.mkdir(parents=True, exist_ok=True)
+(build / "intent_pins.h").write_text(intent_pins(board.manifest), encoding="utf-8")
+env.Append(CPPPATH=[str(build)])  # noqa: F821
+
 memory = {
     "FLASH_ORIGIN": hex(board.get("shiftmcu.flash_origin")),
     "FLASH_BYTES": board.get("upload.maximum_size"),
@@ -56,7 +60,6 @@ text = Path(project, "firmware", "platform", "link.ld.in").read_text(encoding="u
 for key, value in memory.items():
     text = text.replace(f"@{key}@", str(value))
 script = build / "link.ld"
-build.mkdir(parents=True, exist_ok=True)
 if not script.exists() or script.read_text(encoding="utf-8") != text:
     script.write_text(text, encoding="utf-8")
 # Relative: the compiler runs in the project's folder, whose path may have spaces in it.

@@ -39,8 +39,30 @@ def board_defines(manifest):
     pairs += [
         (f"SMCU_MIC_{k.upper()}", pin_number(mic[k])) for k in ("clock", "data", "word") if k in mic
     ]
+    pairs += [("SMCU_MIC_IRQ", f"{mic['irq']}u")] if "irq" in mic else []
     pairs += [("SMCU_MIC_WIRED_" + mic["kind"].upper(), 1)] if mic else []
+    pairs += [("SMCU_MIC", 1)] if mic and ours["family"] not in ("stm32f4", "esp32") else []
+    pairs += [("SMCU_STANDALONE", 1)] if ours.get("standalone", {}).get("on") else []
     return pairs
+
+
+def intent_pins(manifest):
+    """The text of intent_pins.h: the pins that intents raise in stand-alone mode.
+
+    ``pins``: names, raised by number; or an object name -> intent.
+    """
+    alone = manifest["shiftmcu"].get("standalone", {})
+    pins = alone.get("pins", [])
+    rows = pins.items() if isinstance(pins, dict) else ((name, None) for name in pins)
+    entries = [
+        f"    {{{pin_number(name)}u, {'NULL' if intent is None else json.dumps(intent)}}}"
+        for name, intent in rows
+    ]
+    return (
+        "/* Written by firmware/platform/defines.py from the board's file. */\n"
+        f"#define SMCU_INTENT_PULSE_MS {alone.get('pulse_ms', 200)}u\n"
+        "#define SMCU_INTENT_PINS \\\n" + ", \\\n".join(entries) + "\n"
+    )
 
 
 def all_defines(name, manifest):
@@ -49,7 +71,10 @@ def all_defines(name, manifest):
     return [("SMCU_BOARD", f'"{name}"'), ("SMCU_MCU", f'"{chip}"'), *board_defines(manifest)]
 
 
-if __name__ == "__main__":  # for CMake: one MACRO=VALUE a line
+if __name__ == "__main__":  # BOARD.json [intent_pins.h]: one MACRO=VALUE a line, for CMake and cc
     path = Path(sys.argv[1])
-    for macro, value in all_defines(path.stem, json.loads(path.read_text(encoding="utf-8"))):
+    board = json.loads(path.read_text(encoding="utf-8"))
+    for macro, value in all_defines(path.stem, board):
         print(f"{macro}={value}")
+    if len(sys.argv) > 2:
+        Path(sys.argv[2]).write_text(intent_pins(board), encoding="utf-8")

@@ -8,6 +8,8 @@
 #include "model/model.h"
 #include "port.h"
 #include "session.h"
+#include "standalone.h"
+#include "text.h"
 #include "version.h"
 #include "wire.h"
 
@@ -34,14 +36,8 @@ static void text_line(const char *key, const char *value)
 static void number_line(const char *key, uint32_t value)
 {
     char digits[11];
-    char *p = digits + sizeof(digits) - 1;
 
-    *p = '\0';
-    do {
-        *--p = (char)('0' + value % 10u);
-        value /= 10u;
-    } while (value != 0u);
-    text_line(key, p);
+    text_line(key, smcu_text_digits(value, digits));
 }
 
 static void hex_line(const char *key, const uint8_t *bytes, size_t n)
@@ -118,6 +114,7 @@ void smcu_info_send(smcu_status_t model_status)
     number_line("frontend_bytes", (uint32_t)sizeof(smcu_frontend_t));
     number_line("ring_bytes", SMCU_RX_RING_BYTES);
     text_line("microphone", smcu_microphone_kind());
+    text_line("stand_alone", SMCU_STANDALONE_BUILT);
     number_line("stack_free", smcu_port_stack_free());
     text_line("model_status", smcu_status_name(model_status));
     if (model_status == SMCU_OK) {

@@ -11,6 +11,7 @@
 #include "results.h"
 #include "ring.h"
 #include "session.h"
+#include "standalone.h"
 #include "wire.h"
 
 #define LINK_VERSION 1u
@@ -29,6 +30,9 @@ void smcu_link_init(void)
     smcu_frame_decoder_init(&smcu_packet);
     model_status = smcu_session_init();
     heartbeat_us = smcu_port_micros();
+    if (model_status == SMCU_OK) {
+        (void)smcu_standalone_start();
+    }
 }
 
 /* How the boot before this one crashed, told to every host of this boot. */
@@ -89,6 +93,17 @@ static void ping(const smcu_frame_t *packet, uint32_t received_us)
     smcu_wire_send();
 }
 
+#ifdef SMCU_STANDALONE
+/* The host leaves: the board listens by itself. */
+static void release(void)
+{
+    smcu_session_abandon();
+    smcu_wire_begin(SMCU_PACKET_RELEASED);
+    smcu_wire_send();
+    (void)smcu_standalone_start();
+}
+#endif
+
 /* Packets that need the model. */
 static void stream_packet(const smcu_frame_t *packet)
 {
@@ -109,6 +124,11 @@ static void stream_packet(const smcu_frame_t *packet)
     case SMCU_PACKET_RULE:
         smcu_session_rule(packet->payload, packet->payload_bytes);
         break;
+#ifdef SMCU_STANDALONE
+    case SMCU_PACKET_RELEASE:
+        release();
+        break;
+#endif
     default:
         smcu_session_selftest();
         break;
@@ -125,6 +145,7 @@ static void dispatch(const smcu_frame_t *packet)
     if (doubled && packet->type != SMCU_PACKET_HELLO) { /* a new host's first HELLO may repeat it */
         return;
     }
+    smcu_standalone_stop(); /* a host is there */
     switch (packet->type) {
     case SMCU_PACKET_HELLO:
         hello(packet);
@@ -140,6 +161,9 @@ static void dispatch(const smcu_frame_t *packet)
     case SMCU_PACKET_STOP:
     case SMCU_PACKET_RULE:
     case SMCU_PACKET_SELFTEST:
+#ifdef SMCU_STANDALONE
+    case SMCU_PACKET_RELEASE:
+#endif
         stream_packet(packet);
         break;
     default:
@@ -152,8 +176,8 @@ static void heartbeat(void)
 {
     const uint32_t now_us = smcu_port_micros();
 
-    if (now_us - heartbeat_us < HEARTBEAT_US) {
-        return;
+    if (now_us - heartbeat_us < HEARTBEAT_US || smcu_standalone_running()) {
+        return; /* a terminal wants to read text only */
     }
     heartbeat_us = now_us;
     smcu_wire_begin(SMCU_PACKET_HEARTBEAT);

@@ -4,6 +4,7 @@
 #include "port.h"
 #include "ring.h"
 #include "session.h"
+#include "standalone.h"
 
 smcu_ring_t smcu_rx_ring;
 
@@ -14,6 +15,7 @@ int main(int argc, char **argv)
     for (;;) {
         smcu_link_poll();
         smcu_session_poll();
+        smcu_standalone_poll();
         if (!smcu_microphone_ready()) { /* what comes just now wakes the port by its interrupt */
             smcu_port_wait();
         }

@@ -63,6 +63,11 @@ const smcu_mic_config_t *smcu_port_mic_config(void);
 bool smcu_port_mic_start(void);
 void smcu_port_mic_stop(void);
 
+/* Outputs that intents raise, in ports built with SMCU_STANDALONE only; `pin` is the number that
+ * firmware/platform/defines.py gives its name. Start: an output, low. */
+void smcu_port_pin_start(uint32_t pin);
+void smcu_port_pin(uint32_t pin, bool high);
+
 /* Least number of stack bytes that were ever free; 0: not known. */
 uint32_t smcu_port_stack_free(void);
 

@@ -209,6 +209,16 @@ void smcu_cortex_uart_irq(void)
     interrupt_ticks += ticks_now() - start + uart_entry_ticks;
 }
 
+#ifdef SMCU_MIC
+void smcu_cortex_mic_irq(void)
+{
+    const uint32_t start = ticks_now();
+
+    smcu_chip_hear();
+    interrupt_ticks += ticks_now() - start + uart_entry_ticks; /* entered in the same way */
+}
+#endif
+
 void smcu_cortex_systick_irq(void)
 {
     const uint32_t start = ticks_now();

@@ -44,6 +44,8 @@ uint32_t smcu_chip_reset_reason(bool *watchdog);
 void smcu_chip_start_watchdog(void);
 void smcu_chip_feed_watchdog(void);
 void smcu_chip_gate(bool high);
+/* Interrupt SMCU_MIC_IRQ, where the board has a microphone: the port's part of smcu_port_mic_*. */
+void smcu_chip_hear(void);
 
 /* --- what the Cortex-M port gives to its chips ------------------------------------------------ */
 
@@ -56,5 +58,6 @@ bool smcu_cortex_wait_for(volatile const uint32_t *reg, uint32_t mask, uint32_t 
 
 void smcu_cortex_uart_irq(void);
 void smcu_cortex_systick_irq(void);
+void smcu_cortex_mic_irq(void);
 
 #endif

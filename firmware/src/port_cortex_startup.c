@@ -50,8 +50,13 @@ typedef union {
     const uint32_t *stack;
 } vector_t;
 
-/* Interrupt n of the chip: the UART's, or none. */
-#define V(n) {.handler = ((n) == SMCU_UART_IRQ) ? smcu_cortex_uart_irq : unhandled}
+/* Interrupt n of the chip: the UART's, the microphone's, or none. */
+#ifdef SMCU_MIC
+#define OTHER(n) (((n) == SMCU_MIC_IRQ) ? smcu_cortex_mic_irq : unhandled)
+#else
+#define OTHER(n) unhandled
+#endif
+#define V(n) {.handler = ((n) == SMCU_UART_IRQ) ? smcu_cortex_uart_irq : OTHER(n)}
 #define V4(n) V(n), V((n) + 1u), V((n) + 2u), V((n) + 3u)
 #define V16(n) V4(n), V4((n) + 4u), V4((n) + 8u), V4((n) + 12u)
 #define F {.handler = unhandled}

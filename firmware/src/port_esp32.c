@@ -131,6 +131,19 @@ void smcu_port_gate(bool high)
     (void)gpio_set_level((gpio_num_t)SMCU_GATE, high ? 1u : 0u);
 }
 
+#ifdef SMCU_STANDALONE
+void smcu_port_pin_start(uint32_t pin)
+{
+    ESP_ERROR_CHECK(gpio_set_direction((gpio_num_t)pin, GPIO_MODE_OUTPUT));
+    smcu_port_pin(pin, false);
+}
+
+void smcu_port_pin(uint32_t pin, bool high)
+{
+    (void)gpio_set_level((gpio_num_t)pin, high ? 1u : 0u);
+}
+#endif
+
 const smcu_port_fault_t *smcu_port_fault(void)
 {
     return (fault.reason != 0u) ? &fault : NULL;

@@ -4,7 +4,10 @@
  *   firmware --pty [--until-stdin-closes]         prints "READY pty=PATH"
  *   ... --mic i2s:FILE | --mic pdm:FILE           a microphone that hears FILE: the raw bytes that
  *                                                 its DMA would bring, at the pace of the listener,
- *                                                 or with live:KIND:FILE as time passes
+ *                                                 while somebody is connected, or with
+ *                                                 live:KIND:FILE as time passes; prints "MIC END"
+ *
+ * A pin that changes in stand-alone mode is printed: "PIN GPIO2 high".
  */
 #define _XOPEN_SOURCE 700
 
@@ -142,10 +145,13 @@ static bool hear(void)
     const size_t bytes = MIC_HALF_SAMPLES * smcu_mic_sample_bytes(&mic_config);
 
     const uint32_t due_us = mic_started_us + mic_halves * MIC_HALF_US;
-    if (mic_live && (int32_t)(smcu_port_micros() - due_us) < 0) {
+    if (!mic_running || peer < 0 || (mic_live && (int32_t)(smcu_port_micros() - due_us) < 0)) {
         return false;
     }
-    if (!mic_running || fread(mic_buffer[mic_half], 1, bytes, mic_file) < bytes) {
+    if (fread(mic_buffer[mic_half], 1, bytes, mic_file) < bytes) {
+        mic_running = false;
+        printf("MIC END\n");
+        fflush(stdout);
         return false;
     }
     smcu_microphone_half(mic_buffer[mic_half], bytes);
@@ -218,6 +224,19 @@ void smcu_port_gate(bool high)
 {
     (void)high;
 }
+
+#ifdef SMCU_STANDALONE
+void smcu_port_pin_start(uint32_t pin)
+{
+    smcu_port_pin(pin, false);
+}
+
+void smcu_port_pin(uint32_t pin, bool high)
+{
+    printf("PIN GPIO%u %s\n", (unsigned)pin, high ? "high" : "low");
+    fflush(stdout);
+}
+#endif
 
 const smcu_port_fault_t *smcu_port_fault(void)
 {

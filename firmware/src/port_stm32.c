@@ -27,6 +27,20 @@ void smcu_stm32_alternate(uint32_t pin, uint32_t function)
     GPIO_MODER(pin) = (GPIO_MODER(pin) & ~(3u << two)) | (2u << two);
 }
 
+static void set(uint32_t pin, bool high)
+{
+    GPIO_BSRR(pin) = 1u << (NUMBER_OF(pin) + (high ? 0u : 16u));
+}
+
+/* An output, low; the clock of its port must run. */
+static void start_output(uint32_t pin)
+{
+    const uint32_t two = 2u * NUMBER_OF(pin);
+
+    set(pin, false);
+    GPIO_MODER(pin) = (GPIO_MODER(pin) & ~(3u << two)) | (1u << two);
+}
+
 uint32_t smcu_chip_start_clock(void)
 {
     clocks = smcu_stm32_start_clock();
@@ -55,11 +69,8 @@ uint32_t smcu_chip_timer(void)
 
 void smcu_chip_start_pins(uint32_t clock_hz)
 {
-    const uint32_t gate = 2u * NUMBER_OF(SMCU_GATE);
-
     (void)clock_hz;
-    smcu_chip_gate(false);
-    GPIO_MODER(SMCU_GATE) = (GPIO_MODER(SMCU_GATE) & ~(3u << gate)) | (1u << gate);
+    start_output(SMCU_GATE);
     smcu_stm32_alternate(SMCU_UART_TX, SMCU_UART_AF);
     smcu_stm32_alternate(SMCU_UART_RX, SMCU_UART_AF);
     UART_BRR = (clocks.uart_hz + SMCU_BAUD / 2u) / SMCU_BAUD;
@@ -114,5 +125,19 @@ void smcu_chip_feed_watchdog(void)
 
 void smcu_chip_gate(bool high)
 {
-    GPIO_BSRR(SMCU_GATE) = 1u << (NUMBER_OF(SMCU_GATE) + (high ? 0u : 16u));
+    set(SMCU_GATE, high);
 }
+
+#ifdef SMCU_STANDALONE
+void smcu_port_pin_start(uint32_t pin)
+{
+    RCC_GPIO_ENR |= 1u << PORT_OF(pin);
+    (void)RCC_GPIO_ENR;
+    start_output(pin);
+}
+
+void smcu_port_pin(uint32_t pin, bool high)
+{
+    set(pin, high);
+}
+#endif

@@ -1,0 +1,26 @@
+/* Stand-alone mode (docs/standalone.md): without a host the board listens by itself, raises a pin and
+ * prints a line per intent. Only in firmware built with SMCU_STANDALONE; elsewhere it never runs. */
+#ifndef SMCU_STANDALONE_H
+#define SMCU_STANDALONE_H
+
+#include <stdbool.h>
+
+/* Whether this firmware has it, as INFO says it. */
+#ifdef SMCU_STANDALONE
+#define SMCU_STANDALONE_BUILT "yes"
+#else
+#define SMCU_STANDALONE_BUILT "no"
+#endif
+
+/* Starts to listen; false, and a line that says why, when the microphone does not start. */
+bool smcu_standalone_start(void);
+
+/* A host takes over: the microphone stops, all pins go low. */
+void smcu_standalone_stop(void);
+
+bool smcu_standalone_running(void);
+
+/* Takes what the microphone has heard, at most 20 ms of it, and ends the pulses that are over. */
+void smcu_standalone_poll(void);
+
+#endif
