@@ -63,7 +63,7 @@ def html_of(data: RunData, plan: Any = None) -> str:
         section("Latency", *report_parts.latency(data)),
         section("Timeline", *report_parts.timeline(data)),
         section("Confusion", *report_parts.confusion(data)),
-        section("Layers", *report_board.layers(plan)),
+        section("Layers", *report_board.layers(data, plan)),
         section("Memory", *report_board.memory(data, plan)),
         section("Board", pairs({k: v for k, v in data.board.items() if k != "end"})),
         section("Versions", pairs(data.manifest["versions"])),

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from shiftmcu.host import svg
 from shiftmcu.host.report_page import note, table
+from shiftmcu.host.report_parts import ticks_word
 from shiftmcu.host.run_data import RunData
 
 __all__ = ["layers", "memory"]
@@ -20,10 +23,36 @@ _INFO_PARTS = (
 _ALL_TAKEN = 64  # times what is used: beyond (a PC), the board's whole memory says nothing
 
 
-def layers(plan: Any) -> list[str]:
-    """The plan's bars: what every layer costs and what it keeps."""
+def layers(data: RunData, plan: Any) -> list[str]:
+    """What every part of the network took on the board, and what the plan says of the layers."""
+    counted = _counted(data)
     if plan is None:
-        return [note("The run holds no model, so nothing is known of its layers.")]
+        return counted or [note("The run holds no model, so nothing is known of its layers.")]
+    return [*counted, *_planned(plan)]
+
+
+def _counted(data: RunData) -> list[str]:
+    """Bars of medians, a tick at each 95th percentile; nothing without layers.csv."""
+    found = data.layer_ticks()
+    if not found:
+        return []
+    scale, unit = (data.tick_us, "us") if data.tick_us else (1.0, data.unit)
+    spreads = {name: np.percentile(ticks, [50, 95]) * scale for name, ticks in found.items()}
+    rows = [(name, float(median), float(p95)) for name, (median, p95) in spreads.items()]
+    total = sum(median for _, median, _ in rows) or 1.0
+    word = ticks_word(data)[0]
+    title = f"A decision, in {unit}" if word == unit else f"A decision, in {unit} ({word})"
+    picture = svg.bars(rows, unit="", label=f"{title}: {_said(rows)}", kind="s2")
+    cells = [
+        (name, f"{median:,.1f}", f"{p95:,.1f}", f"{100 * median / total:.1f} %")
+        for name, median, p95 in rows
+    ]
+    head = ("part", f"median {unit}", f"p95 {unit}", "share")
+    bars = f"<div><h3>{title}</h3>{picture}</div>"
+    return [f'<div class="two">{bars}{table(cells, head, numbers=(1, 2, 3))}</div>']
+
+
+def _planned(plan: Any) -> list[str]:
     cost: list[tuple[str, float, float | None]] = [
         ("frontend", plan.frontend_instructions, None),
         *((layer.name, layer.instructions, None) for layer in plan.layers),
@@ -51,7 +80,7 @@ def layers(plan: Any) -> list[str]:
     ]
 
 
-def _said(rows: Sequence[tuple[str, float, float | None]]) -> str:
+def _said(rows: Sequence[tuple[str, float, Any]]) -> str:
     return ", ".join(f"{name} {value:.0f}" for name, value, _ in rows)
 
 

@@ -14,7 +14,7 @@ from shiftmcu.host.journal import Entry
 from shiftmcu.host.report_page import note, table, wide
 from shiftmcu.host.run_data import INSTRUCTIONS, Heard, RunData
 
-__all__ = ["confusion", "figures", "latency", "origins", "timeline"]
+__all__ = ["confusion", "figures", "latency", "origins", "ticks_word", "timeline"]
 
 _PARTS = ("frontend", "network", "post")
 _NOTHING = "(nothing)"
@@ -27,18 +27,21 @@ _TROUBLE = ("gap", "failed", "error", "mic")
 
 def origins(data: RunData, plan: Any) -> str:
     """Every kind of number with the word that says what it is worth."""
-    rows = [("frontend, network, post", *_ticks_word(data))]
+    rows = [("frontend, network, post", *ticks_word(data))]
     rows.append(
         ("answer", "measured", "this PC's clock: the decision's last sample sent, to its answer")
     )
+    if data.layers:
+        rows.append(("layers, counted", *ticks_word(data)))
     if plan is not None:
-        rows.append(("layers", "estimate", "instructions per second of audio, Cortex-M4"))
+        rows.append(("layers, planned", "estimate", "instructions per second of audio, Cortex-M4"))
     if plan is not None:
         rows.append(("RAM and flash", "exact", "the plan's sums; code and stack are allowances"))
     return table(rows, ("number", "word", "how"))
 
 
-def _ticks_word(data: RunData) -> tuple[str, str]:
+def ticks_word(data: RunData) -> tuple[str, str]:
+    """What the board's ticks are worth: a word, and how they were found."""
     if data.unit == INSTRUCTIONS:
         return INSTRUCTIONS, "counted by the emulator: they are no time and no cycles"
     if not data.unit:
@@ -79,7 +82,7 @@ def latency(data: RunData) -> list[str]:
     if answers:
         rows.append(("answer (host time)", *_spread(answers, "ms")))
         pictures.append(_histogram("Answer: last sample sent to result (host time)", answers, "ms"))
-    how = _ticks_word(data)
+    how = ticks_word(data)
     return [
         note(
             f"One decision each; {how[0]}: {how[1]}. Lines: median, and 95th percentile (dashed)."

@@ -51,7 +51,7 @@ class Heard:
 
 @dataclass(frozen=True)
 class RunData:
-    """``latency``: the rows of latency.csv.
+    """``latency``, ``layers``: the rows of latency.csv and layers.csv (none without that file).
 
     ``board``: the key=value lines of INFO, empty where no board answered.
     """
@@ -63,6 +63,7 @@ class RunData:
     model: Model | None
     entries: Sequence[Entry]
     latency: Sequence[Row]
+    layers: Sequence[Row]
 
     @property
     def validity(self) -> str:
@@ -78,6 +79,13 @@ class RunData:
         """Microseconds of a tick; None where ticks are no time."""
         hz = int(self.board.get("tick_hz") or 0)
         return 1e6 / hz if hz and self.unit != INSTRUCTIONS else None
+
+    def layer_ticks(self) -> dict[str, list[int]]:
+        """Ticks of each decision by the part of the network, in the order of execution."""
+        found: dict[str, list[int]] = {}
+        for row in self.layers:
+            found.setdefault(row["name"], []).append(int(row["ticks"]))
+        return found
 
     def clips(self) -> list[Heard]:
         """The streams of the run in their order."""
@@ -122,6 +130,7 @@ def _read(
         model=models.load(folder / MODEL) if (folder / MODEL).is_file() else None,
         entries=[json.loads(line) for line in lines],
         latency=_rows(made / "latency.csv"),
+        layers=_rows(made / "layers.csv") if (made / "layers.csv").is_file() else [],
     )
 
 

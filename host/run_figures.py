@@ -3,6 +3,7 @@
     audio.seconds, audio.missing_samples, decisions, intents, rejected, link.<counter>
     latency.<part>.<unit>.<median|p95|max>    the board's ticks; the unit is in the name, so that
                                               instructions are never set against time
+    layers.<name>.<unit>.<median|p95|max>     of the parts of the network, where layers.csv has them
     answer.us.<median|p95|max>                host time
     accuracy.right                            share of the clips with a known label
     memory.<item>_bytes                       what the board reports, and the model
@@ -20,6 +21,7 @@ from typing import Any
 
 from shiftmcu.audio import SAMPLE_RATE_HZ
 from shiftmcu.host.run_data import RunData
+from shiftmcu.host.run_files import spread
 
 __all__ = ["differences", "figures", "pair"]
 
@@ -39,6 +41,8 @@ def figures(data: RunData) -> dict[str, float]:
     }
     for part, values in summary["latency_ticks"].items():
         found |= _spread(f"latency.{part}.{data.unit}", values)
+    for name, ticks in data.layer_ticks().items():
+        found |= _spread(f"layers.{name}.{data.unit}", spread(ticks))
     known = [clip for clip in data.clips() if clip.truth is not None]
     if known:
         found["accuracy.right"] = sum(clip.right for clip in known) / len(known)

@@ -27,7 +27,7 @@ from shiftmcu.host.journal import Entry, Journal
 from shiftmcu.host.recorded import SentAudio
 from shiftmcu.host.wave import WaveFile
 
-__all__ = ["COLUMNS", "DERIVED", "RunFiles"]
+__all__ = ["COLUMNS", "DERIVED", "RunFiles", "spread"]
 
 DERIVED = ("events.jsonl", "latency.csv", "device.log", "audio.wav")
 _PARTS = ("frontend", "network", "post")
@@ -127,7 +127,7 @@ class RunFiles:
     def summary(self, counters: Counters) -> dict[str, Any]:
         """The document of summary.json."""
         unit = self.info.tick_unit if self.info else ""
-        latency = {part: _spread(values) for part, values in self._ticks.items()}
+        latency = {part: spread(values) for part, values in self._ticks.items()}
         return {
             "schema": 1,
             "seconds": (self._last_ns - self.begin_ns) // 1_000_000 / 1000,
@@ -138,7 +138,7 @@ class RunFiles:
             "rejected": self.counts.get("rejected", 0),
             "unit": unit,
             "latency_ticks": latency,
-            "answer_us": _spread(self._answers_us),
+            "answer_us": spread(self._answers_us),
             "link": asdict(counters),
         }
 
@@ -234,7 +234,7 @@ class RunFiles:
         return (t_ns - self.begin_ns) // 1000 / 1000
 
 
-def _spread(values: list[int]) -> dict[str, float] | None:
+def spread(values: list[int]) -> dict[str, float] | None:
     """Median, 95th percentile and maximum, or None without values."""
     if not values:
         return None

@@ -1,4 +1,4 @@
-"""The page's server: three files over HTTP and one WebSocket, by the library ``websockets``.
+"""The page's server: its files over HTTP and one WebSocket, by the library ``websockets``.
 
 A thread per open page; ten documents a second each. Nothing is fetched from elsewhere, and the
 page's policy forbids its browser to.

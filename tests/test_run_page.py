@@ -17,6 +17,7 @@ from shiftmcu.convert.emit import emit
 from shiftmcu.errors import UsageError
 from shiftmcu.host import monitor, report, svg
 from shiftmcu.host.run_data import Heard, read
+from shiftmcu.host.run_figures import figures
 from shiftmcu.host.run_folder import RunDegraded, RunFolder
 
 VOID = {"meta", "br", "img", "input"}
@@ -158,6 +159,31 @@ def test_what_a_board_says_is_text_and_no_page(recorded: Path, tmp_path: Path) -
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     reported(tmp_path, tmp_path / "page.html")
     assert any(evil in text for text in checked(tmp_path / "page.html").texts)
+
+
+@needs_cc
+@pytest.mark.parametrize("unit", ["ns", "instructions"])
+def test_counted_layers_stand_beside_the_plan(recorded: Path, tmp_path: Path, unit: str) -> None:
+    for file in recorded.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest["board"]["tick_unit"] = unit
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    rows = ["t_ms,stream,decision,unit,part,name,ticks,us"]
+    for k in range(21):
+        rows += [f"1.0,7,{k},{unit},0,stem,{3000 + k},", f"1.0,7,{k},{unit},1,rest,1000,"]
+    (tmp_path / "layers.csv").write_text("\n".join(rows) + "\n")
+    reported(tmp_path, tmp_path / "page.html")
+    page = checked(tmp_path / "page.html")
+    median, p95 = (3010, 3019) if unit == "instructions" else (3.01, 3.019)
+    assert {f"{median:,.1f}", f"{p95:,.1f}", f"{100 * 3010 / 4010:.1f} %"} <= set(page.texts)
+    title = (
+        "A decision, in instructions" if unit == "instructions" else "A decision, in us (measured)"
+    )
+    assert title in page.texts and "layers, counted" in page.texts
+    assert ("cycles" in " ".join(page.texts)) is (unit == "instructions"), "only: 'and no cycles'"
+    found = figures(read(tmp_path))
+    assert found[f"layers.stem.{unit}.median"] == 3010 and found[f"layers.rest.{unit}.max"] == 1000
 
 
 @pytest.mark.parametrize(
