@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shiftmcu.errors import ToolMissing
-from shiftmcu.train.augment import RECIPES, SpecRecipe
+from shiftmcu.train.augment import RECIPES, Recipe, SpecRecipe
 
 if TYPE_CHECKING:
     from shiftmcu.train.fit import Epoch
@@ -87,6 +87,14 @@ def _add_data_arguments(data: argparse._ArgumentGroup) -> None:
         "(default: %(default)s)",
     )  # fmt: skip
     data.add_argument(
+        "--noise-chance", type=float, default=Recipe.noise_chance,
+        help="share of the renderings with background noise (%(default)s)",
+    )  # fmt: skip
+    data.add_argument(
+        "--noise-snr", type=_decibels, default=Recipe.snr_db, metavar="LOW,HIGH",
+        help="how far the speech stands above it, dB (0,30)",
+    )  # fmt: skip
+    data.add_argument(
         "--truncated", type=float, default=0.15, help="cut commands as rejects, per command clip"
     )
     data.add_argument(
@@ -115,6 +123,13 @@ def _add_fit_arguments(fit: argparse._ArgumentGroup) -> None:
     fit.add_argument("--aux-weight", type=float, default=0.5, help="of each --aux head's loss")
     fit.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     fit.add_argument("--seeds", type=int, default=1, help="how many, from --seed on")
+
+
+def _decibels(text: str) -> tuple[float, float]:
+    low, high = map(float, text.split(","))
+    if not -20.0 <= low <= high <= 60.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not LOW,HIGH within -20..60 dB")
+    return low, high
 
 
 def _integers(text: str) -> list[int]:
@@ -181,7 +196,9 @@ def _plan(args: argparse.Namespace) -> Plan:
         teacher=args.teacher,
         teacher_weight=args.teacher_weight,
         temperature=args.temperature,
-        recipe=RECIPES[args.augment],
+        recipe=replace(
+            RECIPES[args.augment], noise_chance=args.noise_chance, snr_db=args.noise_snr
+        ),
         mix=Mixture(variants=args.variants, truncated=args.truncated),
         rule=replace(DEFAULT_RULE, flush_frames=args.flush_frames),
         fit=FitOptions(
