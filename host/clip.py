@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shiftmcu.audio import SAMPLE_RATE_HZ
 from shiftmcu.host import protocol as p
-from shiftmcu.host.events import SessionEvent
+from shiftmcu.host.events import Recovered, SessionEvent
 from shiftmcu.host.info import BoardInfo
 
 _Q15 = 32768.0
@@ -87,6 +87,8 @@ class ClipCollector:
     _tensors: dict[tuple[int, int], bytearray] = field(default_factory=dict)
     _events: dict[int, Intent] = field(default_factory=dict)
     _gaps: list[p.Gap] = field(default_factory=list)
+    _reset: bool = False
+    _told: set[int] = field(default_factory=set)
     _done: p.Done | None = None
 
     def take(self, message: SessionEvent) -> Intent | None:
@@ -101,17 +103,25 @@ class ClipCollector:
                 self._take_tensor(message)
             case p.Gap():
                 self._gaps.append(message)
+            case Recovered():
+                self._reset |= message.reset
             case p.Done():
                 self._done = message
             case p.Event():
                 intent = self._intent(message)
-                known = message.decision in self._events
                 self._events[message.decision] = intent
-                return None if known else intent
+                if message.decision not in self._told:
+                    self._told.add(message.decision)
+                    return intent
         return None
 
     def again(self) -> None:
-        """The same clip is played once more, because results were lost."""
+        """The same clip is played once more, because results were lost or the board was reset."""
+        if self._reset:  # what came after it is not what the whole clip gives
+            self._logits.clear()
+            self._features.clear()
+            self._events.clear()
+            self._reset = False
         self._tensors.clear()
         self._gaps.clear()
         self._done = None
@@ -121,7 +131,8 @@ class ClipCollector:
         if done is None:
             raise AssertionError("the stream is not done")
         complete = (
-            len(self._events) >= done.events
+            not self._reset
+            and len(self._events) >= done.events
             and (not self.want & p.LOGITS_BIT or len(self._logits) >= done.decisions)
             and (not self.want & p.FEATURES_BIT or len(self._features) >= done.frames)
         )

@@ -23,8 +23,8 @@ import shiftmcu
 from shiftmcu import boards
 from shiftmcu.blob import QuantGraph
 from shiftmcu.clocks import ClockFit
-from shiftmcu.errors import LinkError, ShiftMcuError, UsageError
-from shiftmcu.host import models
+from shiftmcu.errors import BoardNotFound, LinkError, ShiftMcuError, UsageError
+from shiftmcu.host import models, usb_ports
 from shiftmcu.host import protocol as p
 from shiftmcu.host.build import BuildResult, build_firmware
 from shiftmcu.host.clip import ClipCollector, ClipResult, Intent
@@ -34,6 +34,7 @@ from shiftmcu.host.info import BoardInfo, check_model
 from shiftmcu.host.link import DEFAULT_BAUD, Link, is_port, open_link
 from shiftmcu.host.models import Model
 from shiftmcu.host.session import Session
+from shiftmcu.host.show import say_of_link
 from shiftmcu.host.stand_alone import StandAlone
 
 Emit = Callable[[QuantGraph], Mapping[str, str]]
@@ -41,6 +42,7 @@ MakeSession = Callable[[Timing], Session]
 """Makes the session of a device; its clock must be ``time.monotonic``'s."""
 _REPEATS = 5
 _LIVE_S = 0.01
+_REOPEN_S = 0.05
 _BACKLOG_BYTES = 16_000
 """Half a second of audio is queued ahead of the line."""
 
@@ -65,9 +67,11 @@ class Device:
         self.fault: p.Fault | None = None
         """How the boot before this one crashed."""
         self._link = link
+        self._usb_number = usb_ports.serial_number(link.name)
+        self._gone_at: float | None = None  # the port vanished, and nothing came since it is back
         self._live = False  # audio comes as time passes, and none is there yet
-        timing = timing or Timing()
-        self._session = make_session(timing) if make_session else Session(time.monotonic, timing)
+        self._timing = timing or Timing()
+        self._session = (make_session or _plain_session)(self._timing)
         self._stream_ids = itertools.count(int.from_bytes(os.urandom(3), "little") << 8)
         self.info = self._greet()
 
@@ -98,13 +102,15 @@ class Device:
         """Play a whole clip as one stream, with the flush at its end.
 
         ``pcm``: int16 (samples,), 16 kHz. ``want``: bits of START. In exact mode every sample is
-        processed once and results that the line lost are fetched by playing the clip again.
+        processed once, and results that the line or a reset lost are fetched by playing the clip
+        again.
         ``on_intent`` is called with each intent once, when the board reports it.
         Raises ``LinkError`` ``link.*``, ``port.*``.
         """
         collector = ClipCollector(self.slots, want)
         for _ in range(_REPEATS):
             for event in self.stream([pcm], want=want, exact=exact):
+                say_of_link(event)
                 intent = collector.take(event)
                 if intent is not None and on_intent is not None:
                     on_intent(intent)
@@ -250,13 +256,42 @@ class Device:
                     return
 
     def _step(self) -> list[SessionEvent]:
+        """As ``_exchange``; a port that vanished is opened again when it is back."""
+        try:
+            return self._exchange()
+        except LinkError as error:
+            if error.code != "port.vanished":
+                raise
+            events = self._session.port_gone(error.message)
+            self._open_again(error)
+            self._session.port_back()
+            return events
+
+    def _open_again(self, error: LinkError) -> None:
+        """Raises ``error`` when the port stays away, or its emulator has died."""
+        self._link.close()
+        self._gone_at = self._gone_at or time.monotonic()
+        while time.monotonic() < self._gone_at + self._timing.away_s:
+            time.sleep(_REOPEN_S)
+            if self.emulator is not None and self.emulator.process.poll() is not None:
+                break
+            name = usb_ports.now_at(self._link.name, self._usb_number)
+            with contextlib.suppress(BoardNotFound):
+                self._link = open_link(name, self._link.baud)
+                return
+        raise error
+
+    def _exchange(self) -> list[SessionEvent]:
         """Send what waits, then take what comes before the session's next deadline."""
         if outgoing := self._session.take_outgoing():
             self._link.write(outgoing)
         due = self._session.deadline
         wait = 1.0 if due is None else due - time.monotonic()
         data = self._link.read(min(wait, _LIVE_S) if self._live else wait)
-        return self._session.receive(data) if data else self._session.tick()
+        if not data:
+            return self._session.tick()
+        self._gone_at = None
+        return self._session.receive(data)
 
 
 def connect(
@@ -300,6 +335,10 @@ def connect(
         undo.pop_all()
     device.build, device.emulator = build, emulator
     return device
+
+
+def _plain_session(timing: Timing) -> Session:
+    return Session(time.monotonic, timing)
 
 
 def _open(

@@ -65,6 +65,12 @@ class Emulator:
         if self.process.poll() is not None:
             raise _died(self.board, self.process.returncode, self.messages())
 
+    def reset(self) -> None:
+        """Reset the board, as its button does (QEMU only); RAM keeps what was in it."""
+        assert self.board.kind == "qemu" and self.process.stdin is not None
+        self.process.stdin.write(b'{"execute": "system_reset"}\n')
+        self.process.stdin.flush()
+
     def close(self) -> None:
         """Ends the process, if need be by force. May be called twice."""
         _running.discard(self)

@@ -71,7 +71,7 @@ class Behaviour:
     vanish_after_samples: int | None = None
     """From then on the port is gone (``FakeDevice`` closes the socket)."""
     reset_after_samples: int | None = None
-    """From then on it knows no stream: it was reset."""
+    """It is reset after so many samples of every stream: it knows none then."""
     selftest_passes: bool = True
     ignores_audio: bool = False
 
@@ -110,6 +110,7 @@ class FakeBoard:
         self._stream: _Stream | None = None
         self._done: p.Done | None = None
         self._seq = 0
+        self._boot_id = 1
         self._greeted = False
 
     def receive(self, data: bytes) -> bytes:
@@ -161,7 +162,7 @@ class FakeBoard:
         version = self.behaviour.version
         if not hello.min_version <= version <= hello.max_version:
             return [p.Err(p.ERR_VERSION, f"speaks version {version}")]
-        return [p.HelloAck(version, 0, p.MAX_PAYLOAD, self._window, 1, 0, hello.nonce)]
+        return [p.HelloAck(version, 0, p.MAX_PAYLOAD, self._window, self._boot_id, 0, hello.nonce)]
 
     def _info(self) -> list[p.Message]:
         lines = [f"{key}={value}" for key, value in self.info.items()]
@@ -213,6 +214,8 @@ class FakeBoard:
             self.behaviour.silent = True
         if due(self.behaviour.reset_after_samples):
             self._stream = None
+            self._seq = 0
+            self._boot_id += 1
         return []
 
     def _stop(self, stop: p.Stop) -> list[p.Message]:

@@ -43,9 +43,7 @@ def of_err(message: p.Err, state: State) -> LinkError | None:
             f"The board cannot listen by itself: {message.text}.",
             "stream audio to it: shiftmcu listen --board B --wav FILE",
         )
-    if message.code == p.ERR_STATE:
-        return reset(text) if state is State.STREAMING else None
-    if state in (State.CLOSED, State.READY, State.FAILED):
+    if message.code == p.ERR_STATE or state in (State.CLOSED, State.READY, State.FAILED):
         return None
     return LinkError(
         "link.board",
@@ -59,6 +57,14 @@ def reset(text: str) -> LinkError:
         "link.reset",
         f"The board lost the stream ({text}): it was reset in mid-stream.",
         "check its power supply, then run the command again",
+    )
+
+
+def other_board(what: str, before: str, now: str) -> LinkError:
+    return LinkError(
+        "link.changed",
+        f"After the interruption another board answers: its {what} is {now}, it was {before}.",
+        "plug the first board in again, or run the command again for this one",
     )
 
 

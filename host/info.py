@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shiftmcu.errors import LinkError, ShiftMcuError
+from shiftmcu.host.course import Grid
 
 REQUIRED_KEYS = ("board", "tick_unit", "model_sha256", "abi", "frontend_id")
 
@@ -56,6 +57,14 @@ class BoardInfo:
     def tick_unit(self) -> str:
         """``cycles``, ``instructions`` or ``ns``."""
         return self["tick_unit"]
+
+
+def grid_of(info: BoardInfo) -> Grid | None:
+    """Where the board's decisions lie; None where it does not say."""
+    hop, look_back = info["hop_frames"], info["look_back_samples"]
+    if not hop.isdigit() or int(hop) == 0:
+        return None
+    return Grid(int(hop), int(look_back) if look_back.isdigit() else None)
 
 
 def parse_info(text: str, *, complete: bool) -> BoardInfo | None:

@@ -15,7 +15,15 @@ from shiftmcu.fixedpoint import ONE_Q15
 from shiftmcu.host import protocol as p
 from shiftmcu.host.candidates import Judge, Near
 from shiftmcu.host.clip import named
-from shiftmcu.host.events import BoardText, Connected, Failed, RuleRefused, SessionEvent
+from shiftmcu.host.events import (
+    BoardText,
+    Connected,
+    Failed,
+    Interrupted,
+    Recovered,
+    RuleRefused,
+    SessionEvent,
+)
 
 __all__ = ["Entry", "Journal"]
 
@@ -74,6 +82,13 @@ class Journal:
                 return [{"type": "error", "code": p.ERR_UNKNOWN, "text": said}]
             case BoardText(text) | p.Log(text):
                 return [{"type": "text", "text": text}]
+            case Interrupted(code, text):
+                return [{"type": "interrupted", "code": code, "text": text}]
+            case Recovered():
+                if event.reset and self._graph:
+                    self.judge = Judge(self._graph)
+                    self._change_rule()
+                return [_recovered(event)]
             case p.Err():
                 return [{"type": "error", "code": event.code, "text": event.text}]
             case Failed(error):
@@ -125,6 +140,19 @@ class Journal:
 
     def _ms(self, t_ns: int) -> float:
         return (t_ns - self._begin_ns) // 1000 / 1000
+
+
+def _recovered(event: Recovered) -> Entry:
+    return {
+        "type": "recovered",
+        "code": event.code,
+        "text": f"{event}.",
+        "seconds": round(event.seconds, 3),
+        "sample": event.first_sample,
+        "count": event.samples,
+        "reset": event.reset,
+        "unsure_until": event.unsure_until,
+    }
 
 
 def _scores(score: int, margin: int) -> Entry:

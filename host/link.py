@@ -29,9 +29,10 @@ _BUSY = {errno.EBUSY, errno.EAGAIN, errno.EACCES, errno.EPERM}
 class Link:
     """An open port: bytes in, bytes out, and a named error when it is gone."""
 
-    def __init__(self, port: Any, name: str) -> None:
+    def __init__(self, port: Any, name: str, baud: int) -> None:
         self._port = port
         self.name = name
+        self.baud = baud
         self._fd: int = port.fileno()
 
     def read(self, timeout_s: float) -> bytes:
@@ -114,7 +115,7 @@ def open_link(port: str, baud: int = DEFAULT_BAUD) -> Link:
     elif (inner := getattr(handle, "_socket", None)) is not None:
         # Small packets must not wait for the peer's acknowledgement (Nagle): it halves the speed.
         inner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return Link(handle, port)
+    return Link(handle, port, baud)
 
 
 def _refused(port: str, error: Exception) -> BoardNotFound:

@@ -45,6 +45,9 @@ class Kind(enum.IntEnum):
     """Raw bytes from the wire."""
     TICK = ord("t")
     """Empty: a deadline passed."""
+    ANEW = ord("a")
+    """u64: the board was reset; the sample of the stream that it counts as 0 from its next START
+    on."""
     NOTE = ord("n")
     """JSON: what the person or the command did, as it is in events.jsonl."""
 

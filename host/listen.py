@@ -21,7 +21,7 @@ from shiftmcu.host.device import Device, Emit, connect
 from shiftmcu.host.events import BoardText, SessionEvent
 from shiftmcu.host.link import DEFAULT_BAUD
 from shiftmcu.host.models import Model
-from shiftmcu.host.show import cost, intent_line, rejected_line, say
+from shiftmcu.host.show import cost, intent_line, rejected_line, say, say_of_link
 
 DEFAULT_BOARD = "native"
 
@@ -89,6 +89,7 @@ def _hear(
         heard_so_far = hearing.Hearing(device.slots, recording)
 
         def show(message: SessionEvent, intent: Intent | None) -> None:
+            say_of_link(message)
             if isinstance(message, BoardText):
                 say("text", message.text)
             elif isinstance(message, p.Level) and not args.json:
@@ -123,6 +124,7 @@ def _hearing_summary(device: Device, heard: hearing.Hearing, *, as_json: bool) -
         "recording_missing_samples": recorded,
         "crc_errors": counters.crc_errors + counters.board_crc_errors,
         "lost_packets": counters.lost_packets,
+        "interruptions": counters.interruptions,
     }
     if as_json:
         print(json.dumps(document), flush=True)
@@ -201,6 +203,7 @@ def _summary(device: Device, results: list[ClipResult], *, as_json: bool) -> Non
         "drops": drops,
         "crc_errors": crc_errors,
         "lost_packets": counters.lost_packets,
+        "interruptions": counters.interruptions,
         "resent_bytes": counters.resent_bytes,
     }
     if as_json:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from shiftmcu.errors import CheckFailed
 from shiftmcu.host import protocol as p
-from shiftmcu.host.events import Counters, SessionEvent, Timing
+from shiftmcu.host.events import Counters, Recovered, SessionEvent, Timing
 from shiftmcu.host.frame import Decoder, Packet
 from shiftmcu.host.link_log import Kind, LogReader, Record
 from shiftmcu.host.session import Session
@@ -21,6 +21,7 @@ from shiftmcu.host.session import Session
 __all__ = ["RecordedSession", "Sink", "replay"]
 
 _LENGTH = struct.Struct("<I")
+_SAMPLE = struct.Struct("<Q")
 
 
 class Sink(Protocol):
@@ -65,6 +66,14 @@ class RecordedSession(Session):
         self._call("finish")
         super().finish()
 
+    def port_gone(self, why: str) -> list[SessionEvent]:
+        self._call("port_gone", why=why)
+        return self._given(super().port_gone(why))
+
+    def port_back(self) -> None:
+        self._call("port_back")
+        super().port_back()
+
     def write(self, data: bytes) -> None:
         self._log(Kind.WRITTEN, _LENGTH.pack(len(data)))
         super().write(data)
@@ -87,6 +96,10 @@ class RecordedSession(Session):
             self._sink.sent(self._now_ns, data)
         return data
 
+    def _go_on(self, over: Recovered, first_sample: int) -> None:
+        self._sink.append(Record(Kind.ANEW, self._now_ns, _SAMPLE.pack(first_sample)))
+        super()._go_on(over, first_sample)
+
     def _call(self, name: str, **arguments: Any) -> None:
         document = {"call": name, "arguments": arguments}
         self._log(Kind.CALL, json.dumps(document, separators=(",", ":")).encode())
@@ -108,7 +121,14 @@ class SentAudio:
 
     def __init__(self) -> None:
         self._decoder = Decoder()
+        self._stream: int | None = None
+        self._first = 0  # the sample that the board counts as 0
+        self._anew: int | None = None
         self._next = 0
+
+    def begin_anew(self, record: Record) -> None:
+        """ANEW: the next START lets the board go on with a stream that it lost."""
+        (self._anew,) = _SAMPLE.unpack(record.data)
 
     def feed(self, data: bytes) -> bytes:
         """New sample data (s16le) in ``data``; what was sent again is left out."""
@@ -117,14 +137,23 @@ class SentAudio:
             if not isinstance(item, Packet):
                 continue
             if item.type == p.Start.TYPE:
-                self._next = 0
+                self._begin(p.Start.decode(item.payload).stream_id)
             elif item.type == p.Audio.TYPE:
                 audio = p.Audio.decode(item.payload)
-                ahead = (self._next - audio.first_sample) & 0xFFFFFFFF
+                ahead = (self._next - self._first - audio.first_sample) & 0xFFFFFFFF
                 if ahead == 0 or ahead < len(audio.data) // p.SAMPLE_BYTES:
                     new += audio.data[p.SAMPLE_BYTES * ahead :]
                     self._next += len(audio.data) // p.SAMPLE_BYTES - ahead
         return new
+
+    def _begin(self, stream_id: int) -> None:
+        if stream_id == self._stream:
+            return  # START was repeated
+        self._stream = stream_id
+        self._first = self._anew or 0
+        if self._anew is None:
+            self._next = 0
+        self._anew = None
 
 
 class _Ahead:
@@ -145,7 +174,9 @@ class _Ahead:
 def _sample_data(reader: LogReader) -> Iterator[bytes]:
     audio = SentAudio()
     for record in reader:
-        if record.kind is Kind.SENT and (data := audio.feed(record.data)):
+        if record.kind is Kind.ANEW:
+            audio.begin_anew(record)
+        elif record.kind is Kind.SENT and (data := audio.feed(record.data)):
             yield data
 
 
@@ -168,7 +199,7 @@ class _Replayed:
 def replay(reader: LogReader, timing: Timing, sink: Sink) -> Counters:
     """Play a log's records through a session; returns the session's counters.
 
-    ``sink`` gets all that the recorded one got, and the notes by ``append``. Raises CheckFailed
+    ``sink`` gets all that the recorded one got, NOTE and ANEW by ``append``. Raises CheckFailed
     ``replay.diverged`` when the session sends other bytes than it did then.
     """
     ahead, now = _Ahead(LogReader(reader.path)), 0
@@ -191,7 +222,7 @@ def replay(reader: LogReader, timing: Timing, sink: Sink) -> Counters:
             case Kind.SENT:
                 if session.take_outgoing() != record.data:
                     raise _diverged(now - header.t_ns)
-            case Kind.NOTE:
+            case Kind.NOTE | Kind.ANEW:
                 sink.append(record)
     return session.counters
 

@@ -15,7 +15,7 @@ from shiftmcu.errors import CheckFailed, UsageError
 from shiftmcu.host import models, recorded
 from shiftmcu.host.events import Counters, SessionEvent, Timing
 from shiftmcu.host.journal import Entry
-from shiftmcu.host.link_log import LogReader, Record
+from shiftmcu.host.link_log import Kind, LogReader, Record
 from shiftmcu.host.run_files import DERIVED, RunFiles
 from shiftmcu.host.run_folder import (
     LOG,
@@ -42,7 +42,10 @@ class Replayed:
     torn_bytes: int = 0
 
     def append(self, record: Record) -> None:
-        self.entries += self.files.note(record.t_ns, record.document)
+        if record.kind is Kind.ANEW:
+            self.files.begin_anew(record)
+        else:
+            self.entries += self.files.note(record.t_ns, record.document)
 
     def take(self, t_ns: int, events: Sequence[SessionEvent]) -> None:
         self.entries += self.files.take(t_ns, events)

@@ -21,9 +21,10 @@ import numpy as np
 
 from shiftmcu.blob import QuantGraph
 from shiftmcu.host import protocol as p
-from shiftmcu.host.events import Connected, Counters, SessionEvent
+from shiftmcu.host.events import Connected, Counters, Recovered, SessionEvent
 from shiftmcu.host.info import BoardInfo
 from shiftmcu.host.journal import Entry, Journal
+from shiftmcu.host.link_log import Record
 from shiftmcu.host.recorded import SentAudio
 from shiftmcu.host.wave import WaveFile
 
@@ -54,6 +55,8 @@ class RunFiles:
     decisions: int = 0
     """Decisions that the board counted in its DONEs."""
     logits: int = 0
+    resets: int = 0
+    """Resets of the board in mid-stream."""
     failed: str = ""
     """Code of the error that ended the session."""
     last_answer_us: int | None = None
@@ -90,6 +93,10 @@ class RunFiles:
 
     def note(self, t_ns: int, document: Mapping[str, Any]) -> list[Entry]:
         return self._keep(t_ns, self._journal.note(t_ns, document))
+
+    def begin_anew(self, record: Record) -> None:
+        """ANEW of the log: the board goes on with a stream that it lost."""
+        self._sent.begin_anew(record)
 
     def sent(self, t_ns: int, data: bytes) -> bytes:
         """Bytes for the wire; returns the samples (s16le) among them that are new."""
@@ -158,6 +165,8 @@ class RunFiles:
                 self._heard_up(t_ns, event)
             case p.Lat():
                 self._latency(t_ns, event)
+            case Recovered():
+                self.resets += event.reset
             case p.Done():
                 self._fill(event.samples)
                 self.samples += event.samples

@@ -154,6 +154,8 @@ class RunFolder:
 
     def append(self, record: Record) -> None:
         self._log.append(record)
+        if record.kind is Kind.ANEW:
+            self.files.begin_anew(record)
         if record.t_ns - self._synced_ns > _SYNC_NS:
             self._synced_ns = record.t_ns
             self._guarded(self._log.sync)
@@ -241,6 +243,9 @@ def issues_of(files: RunFiles) -> list[dict[str, str]]:
         found.append({"code": "run.no_board", "message": "No board answered."})
     if files.failed:
         found.append({"code": files.failed, "message": "The link ended in an error."})
+    if files.resets:
+        text = f"The board was reset {files.resets} times in mid-stream (events.jsonl: recovered)."
+        found.append({"code": "run.reset", "message": text})
     if files.missing_samples:
         text = f"{files.missing_samples} samples did not reach the board."
         found.append({"code": "run.audio_lost", "message": text})

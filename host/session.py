@@ -6,78 +6,71 @@
     for event in session.receive(read()): ...    # messages, Connected, BoardText, Failed
     for event in session.tick(): ...             # at session.deadline at the latest
 
-An event is a message of ``host/protocol.py`` or a class of ``host/events.py``. After ``Failed`` the
-session is over.
+An event is a message of ``host/protocol.py`` or a class of ``host/events.py``. What interrupts the
+link is mended where it can be (``Interrupted``, then ``Recovered``): noise, silence, a board that
+was reset, a port that was gone. After ``Failed`` the session is over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from shiftmcu.clocks import ClockFit, unwrapped_us
-from shiftmcu.errors import LinkError, ShiftMcuError
-from shiftmcu.host import faults
+from shiftmcu.errors import LinkError
+from shiftmcu.host import faults, outage
 from shiftmcu.host import protocol as p
+from shiftmcu.host.conversation import Conversation
+from shiftmcu.host.course import Course
 from shiftmcu.host.events import (
-    BoardText,
     Connected,
-    Counters,
-    Failed,
+    Interrupted,
+    Recovered,
     RuleRefused,
     SessionEvent,
     State,
     Timing,
 )
-from shiftmcu.host.frame import Decoder, Packet, Text, encode
-from shiftmcu.host.info import parse_info
-from shiftmcu.host.retry import Retry
+from shiftmcu.host.info import BoardInfo, grid_of, parse_info
+from shiftmcu.host.outage import Outage
 from shiftmcu.host.sender import AudioSender
 
 _PROGRESS = (
     *(p.Credit, p.Logits, p.Features, p.Event, p.Lat, p.TensorOut, p.Info, p.AudioUp, p.Level),
 )
-_TAIL_BYTES = 600
+_IN_STREAM = (State.STARTING, State.STREAMING, State.STOPPING)
 
 
-class Session:
+class Session(Conversation):
     """One conversation with one board."""
 
     def __init__(self, clock: Callable[[], float], timing: Timing | None = None) -> None:
-        self._clock = clock
-        self._retry = Retry(clock, timing or Timing())
-        self._decoder = Decoder()
-        self._out = bytearray()
-        self._seq = 0
-        self._last_seq: int | None = None
+        super().__init__(clock, timing or Timing())
         self._stalls = 0
-        self._ping: tuple[int, int] | None = None  # nonce, position of the sender
+        self._pings: dict[int, int] = {}  # nonce -> position of the sender when it was sent
         self._nonce = 0
         self._info_text = ""
+        self._lost_before = 0  # packets, when INFO was asked for
+        self._info: BoardInfo | None = None
+        self._course: Course | None = None
         self._sender: AudioSender | None = None
-        self._stream_id = 0
-        self._mode = p.MODE_LIVE
-        self._source = p.SOURCE_HOST
+        self._outage: Outage | None = None
+        self._over: Recovered | None = None  # the board begins anew; said when it has begun
+        self._resets = 0  # in a row
         self._board_error = ""
         self._rule_asked = False
-        self._tail = b""  # the end of what was received, for error messages
-        self.state = State.CLOSED
+        self._rule: p.RuleAck | None = None
         self.hello: p.HelloAck | None = None
-        self.board_clock = ClockFit()
-        """The board's clock against this one, from the times in its packets."""
-        self._board_us = 0
-        self.counters = Counters()
 
     # --- what the owner asks for -------------------------------------------------------------
 
     def open(self, nonce: int = 1) -> None:
         """Greet the board; leads to ``Connected`` or ``Failed``."""
-        self._out += b"\x00"
-        self._nonce = nonce
-        self._ask(State.GREETING, p.Hello(p.LINK_VERSION, p.LINK_VERSION, 0, nonce))
+        self._greet(nonce)
 
     def selftest(self) -> None:
         """Let the board run the model's self-test vectors; leads to ``SelftestAck``."""
         self._require(State.READY)
+        self._rule = None
         self._ask(State.TESTING, p.Selftest())
 
     def release(self) -> None:
@@ -91,15 +84,18 @@ class Session:
         ``source`` SOURCE_MIC: the board hears for itself (live only) until ``finish``.
         """
         self._require(State.READY)
-        assert self.hello is not None
-        self._stream_id = stream_id
-        self._mode = p.MODE_EXACT if exact else p.MODE_LIVE
-        self._source = source
+        assert self.hello is not None and self._info is not None
+        grid = grid_of(self._info)
+        hold = p.SAMPLE_BYTES * grid.hold_samples + self.hello.rx_window if grid else 0
+        self._course = Course(stream_id, source, exact, want, grid)
+        self._sender = AudioSender(
+            exact=exact, window=0, max_payload=self.hello.max_payload, hold_bytes=hold
+        )
         self._stalls = 0
-        self._ping = None
+        self._pings.clear()
+        self._resets = 0
         self._board_error = ""
-        self._sender = AudioSender(exact=exact, window=0, max_payload=self.hello.max_payload)
-        self._ask(State.STARTING, p.Start(source, self._mode, want, stream_id))
+        self._ask(State.STARTING, self._course.start)
 
     def rule(self, threshold: int, min_margin: int) -> None:
         """Change the board's decision rule, Q15; leads to ``RuleAck`` or ``RuleRefused``."""
@@ -116,39 +112,28 @@ class Session:
         self._streaming_sender().finished = True
         self._pump()
 
+    def port_gone(self, why: str) -> list[SessionEvent]:
+        """The port vanished: nothing can be sent or received until ``port_back``."""
+        return self._interrupt("port.vanished", why)
+
+    def port_back(self) -> None:
+        """The port is open again: find out whether the board still knows what was going on."""
+        self._inbox.cut()
+        self._out.clear()
+        self._out += b"\x00"
+        if self._retry.request is not None:
+            self._send(self._retry.request)
+            self._retry.begin(self._retry.request)
+        elif self.state is State.STREAMING:
+            self._ping()
+            self._retry.begin(None)
+
     @property
     def backlog_bytes(self) -> int:
         """Sample data of the running stream that was written and not yet sent."""
         return self._sender.unsent_bytes if self._sender is not None else 0
 
-    def take_outgoing(self) -> bytes:
-        """Bytes for the wire, in order; each byte is given out once."""
-        data = bytes(self._out)
-        self._out.clear()
-        self.counters.bytes_out += len(data)
-        return data
-
-    @property
-    def deadline(self) -> float | None:
-        """When ``tick`` has something to do, in the clock's seconds; None: nothing pending."""
-        return self._retry.due
-
     # --- bytes and time come in --------------------------------------------------------------
-
-    def receive(self, data: bytes) -> list[SessionEvent]:
-        """Bytes from the wire, cut anywhere."""
-        self.counters.bytes_in += len(data)
-        self._tail = (self._tail + data)[-_TAIL_BYTES:]
-        events: list[SessionEvent] = []
-        for item in self._decoder.feed(data):
-            if self.state is State.FAILED:
-                break
-            try:
-                events += self._text(item) if isinstance(item, Text) else self._packet(item)
-            except ShiftMcuError as error:
-                events.append(self._fail(error))
-        self._pump()
-        return events
 
     def tick(self) -> list[SessionEvent]:
         """Act on a deadline that has passed: ask again, or give up."""
@@ -156,35 +141,14 @@ class Session:
             return []
         if not self._retry.again():
             return [self._fail(self._silence())]
+        self._out += b"\x00"  # whatever noise left in the board's decoder ends here
         if self._retry.request is not None:
+            self._info_text = ""
             self._send(self._retry.request)
-        elif self._sender is not None:
-            mark = self._ping[1] if self._ping else self._sender.sent_bytes
-            self._ping = (self._seq, mark)
-            self._send(p.Ping(self._ping[0]))
-        return []
-
-    def _text(self, item: Text) -> list[SessionEvent]:
-        line = faults.text_of(item.data)
-        if line is None:
-            self.counters.crc_errors += 1
             return []
-        self.counters.text_lines += 1
-        return [BoardText(line)]
-
-    def _packet(self, packet: Packet) -> list[SessionEvent]:
-        if self._last_seq is not None:
-            if packet.seq == self._last_seq:
-                self.counters.doubled_packets += 1
-                return []
-            skipped = (packet.seq - self._last_seq - 1) & 0xFFFF
-            if skipped < 0x8000:  # a greater step back: the board started to count anew
-                self.counters.lost_packets += skipped
-        self._last_seq = packet.seq
-        self._board_us = unwrapped_us(self._board_us, packet.t_us)
-        self.board_clock.take(self._clock(), self._board_us / 1e6)
-        message = p.decode(packet.type, packet.payload)
-        return [] if message is None else self._handle(message)
+        silent = self._interrupt("link.silent", "The board is silent.") if self._pings else []
+        self._ping()
+        return silent
 
     # --- messages ----------------------------------------------------------------------------
 
@@ -199,20 +163,25 @@ class Session:
             case p.Heartbeat():
                 self.counters.board_crc_errors = message.crc_errors
                 self.counters.board_rx_overruns = message.rx_overruns
-                if message.state == 0 and self._hears():
-                    raise faults.reset("it hears no more")
+                if message.state == 0 and self.state is State.STREAMING:
+                    return [message, *self._on_reset("it is idle")]
                 return [message]
             case p.SelftestAck():
                 if self.state is not State.TESTING:
                     return []
                 self._answered(State.READY)
-                return [message]
+                return [*self._recovered(), message]
             case p.Released():
                 if self.state is not State.RELEASING:
                     return []
                 self._answered(State.CLOSED)
                 return [message]
-            case p.Log() | p.Fault() | p.RuleAck():
+            case p.RuleAck():
+                self._rule = message
+                if self._over is not None and self._course is not None:
+                    self._ask(State.STARTING, self._course.start)
+                return [message]
+            case p.Log() | p.Fault():
                 return [message]
         return self._stream_message(message)
 
@@ -223,142 +192,184 @@ class Session:
             if message.version != p.LINK_VERSION:
                 raise faults.wrong_version(f"answers with version {message.version}")
             self.hello = message
-            self.counters.lost_packets = 0
+            if self._info is None:
+                self.counters.lost_packets = 0  # joining a board in mid-sentence is no loss
+            self._lost_before = self.counters.lost_packets
+            self._info_text = ""
             self._ask(State.ASKING, p.InfoReq())
             return []
         if self.state is not State.ASKING:
             return []
         self._info_text += message.text + "\n"
-        complete = self.counters.lost_packets == 0
+        complete = self.counters.lost_packets == self._lost_before
         info = parse_info(self._info_text, complete=complete)
         if info is None:
             return []
+        return self._connected(info)
+
+    def _connected(self, info: BoardInfo) -> list[SessionEvent]:
         assert self.hello is not None
-        self._answered(State.READY)
-        return [Connected(self.hello, info)]
-
-    def _stream_message(self, message: p.Message) -> list[SessionEvent]:
-        if self._sender is None or self.state not in (
-            State.STARTING,
-            State.STREAMING,
-            State.STOPPING,
-        ):
-            return []
-        match message:
-            case p.Started(stream_id=stream_id):
-                if self.state is not State.STARTING or stream_id != self._stream_id:
-                    return []
-                self._sender.on_credit(0, message.window)
-                self._answered(State.STREAMING)
-            case p.Done(stream_id=stream_id):
-                if self.state is not State.STOPPING or stream_id != self._stream_id:
-                    return []
-                self.counters.resent_bytes += self._sender.resent_bytes
-                self._sender = None
-                self._answered(State.READY)
-            case _ if self.state is State.STARTING:
-                return []  # of a stream that was abandoned
-            case p.Credit():
-                if self._sender.on_credit(message.accepted, message.window):
-                    self._stalls = 0
-            case p.Gap():
-                return self._on_gap(message)
-            case p.Pong():
-                self._on_pong(message)
-        return [message]
-
-    def _on_gap(self, message: p.Gap) -> list[SessionEvent]:
-        assert self._sender is not None
-        self.counters.gaps += 1
-        if self._mode == p.MODE_EXACT and self._sender.on_gap(message.first_missing, message.count):
-            self._answered(State.STREAMING)
-            self._stalled()
-        return [message]
-
-    def _on_pong(self, message: p.Pong) -> None:
-        """All that was sent before the PING has arrived by now, or never will."""
-        assert self._sender is not None
-        if self._ping is None or message.nonce != self._ping[0]:
-            return
-        if self._source == p.SOURCE_HOST:
-            self._stalled()
-        self._sender.on_silence(self._ping[1])
-        self._ping = None
-        self._retry.progress()
+        before, self._info = self._info, info
+        if before is not None and (other := outage.changed(before, info)):
+            raise faults.other_board(*other)
+        if self._course is None:
+            self._answered(State.READY)
+            return [*self._recovered(), Connected(self.hello, info)]
+        assert self._outage is not None and self._sender is not None
+        missed_s = self._clock() - self._outage.since
+        over = outage.begin_anew(missed_s, self._course, self._sender)
+        self._go_on(over, self._course.first_sample)
+        return []
 
     def _on_err(self, message: p.Err) -> list[SessionEvent]:
         if self._rule_asked and message.code in (p.ERR_UNKNOWN, p.ERR_PAYLOAD):
             self._rule_asked = False
             return [RuleRefused(message.text)]
         self._board_error = message.text
+        if message.code == p.ERR_STATE and self.state in (State.STREAMING, State.STOPPING):
+            return self._on_reset(message.text)
         if error := faults.of_err(message, self.state):
             raise error
         return [message]
+
+    def _stream_message(self, message: p.Message) -> list[SessionEvent]:
+        if self._sender is None or self._course is None or self.state not in _IN_STREAM:
+            return []
+        over: list[SessionEvent] = []
+        match message:
+            case p.Started(stream_id=stream_id):
+                if self.state is not State.STARTING or stream_id != self._course.wire_id:
+                    return []
+                self._sender.on_credit(0, message.window)
+                self._answered(State.STREAMING)
+                if self._over is not None:
+                    return self._recovered()
+            case p.Done(stream_id=stream_id):
+                if self.state is not State.STOPPING or stream_id != self._course.wire_id:
+                    return []
+                message = self._course.take(message)
+                over = self._recovered()
+                self.counters.resent_bytes += self._sender.resent_bytes
+                self._sender = self._course = None
+                self._answered(State.READY)
+                return [*over, message]
+            case _ if self.state is State.STARTING:
+                return []  # of a stream that was abandoned
+            case p.Credit():
+                if self._sender.on_credit(message.accepted, message.window):
+                    self._stalls = 0
+                    over = self._recovered()
+            case p.Gap():
+                self._on_gap(message)
+            case p.Pong():
+                over = self._on_pong(message)
+            case _:
+                over = self._recovered()
+        return [*over, self._course.take(message)]
+
+    def _on_gap(self, message: p.Gap) -> None:
+        assert self._sender is not None and self._course is not None
+        self.counters.gaps += 1
+        if self._course.exact and self._sender.on_gap(message.first_missing, message.count):
+            self._answered(State.STREAMING)
+            self._stalled()
+
+    def _on_pong(self, message: p.Pong) -> list[SessionEvent]:
+        """All that was sent before its PING has arrived by now, or never will."""
+        assert self._sender is not None and self._course is not None
+        mark = self._pings.pop(message.nonce, None)
+        if mark is None:
+            return []
+        for older in [nonce for nonce, at in self._pings.items() if at <= mark]:
+            del self._pings[older]
+        if self._course.source == p.SOURCE_HOST:
+            self._stalled()
+        lost = self._sender.on_silence(mark)
+        self._retry.progress()
+        return self._recovered((mark - lost) // p.SAMPLE_BYTES, lost // p.SAMPLE_BYTES)
+
+    # --- what interrupts the link ------------------------------------------------------------
+
+    def _interrupt(self, code: str, text: str) -> list[SessionEvent]:
+        known = self._outage
+        self._outage = Outage(code, known.since if known else self._heard_at)
+        return [] if known and known.code == code else [Interrupted(code, text)]
+
+    def _on_reset(self, text: str) -> list[SessionEvent]:
+        """The board lost the stream: greet it again, then let it go on with the rest."""
+        course, sender = self._course, self._sender
+        assert course is not None and sender is not None
+        went_on = outage.went_on(course, sender)
+        self._resets = 1 if went_on else self._resets + 1
+        if course.grid is None or self._resets > outage.RESETS_MAX:
+            raise faults.reset(text)
+        self._pings.clear()
+        events = self._interrupt("link.reset", faults.reset(text).message)
+        self._greet((self._nonce + 1) % (1 << 32))
+        return events
+
+    def _go_on(self, over: Recovered, first_sample: int) -> None:  # noqa: ARG002 (for the log)
+        """The board was reset and greeted; it begins the rest of the stream at that sample."""
+        assert self._course is not None
+        self._over = over
+        rule = self._rule  # the greeting has put the board's own back
+        again = rule and p.Rule(rule.threshold, rule.min_margin)
+        self._ask(State.STARTING, again or self._course.start)
+
+    def _recovered(self, first_sample: int = 0, samples: int = 0) -> list[SessionEvent]:
+        """The board makes progress again."""
+        outage, over = self._outage, self._over
+        self._outage = self._over = None
+        if outage is None:
+            return []
+        self.counters.interruptions += 1
+        seconds = self._clock() - outage.since
+        if over is not None:
+            return [replace(over, seconds=seconds)]
+        return [Recovered(outage.code, seconds, first_sample, samples)]
 
     # --- sending -----------------------------------------------------------------------------
 
     def _pump(self) -> None:
         """Send what the window allows, then STOP."""
-        if self.state is not State.STREAMING or self._sender is None:
+        if self.state is not State.STREAMING or self._sender is None or self._course is None:
             return
         sender = self._sender
         before = sender.outstanding_bytes
         while (audio := sender.next_packet()) is not None:
             self._send(p.Audio(*audio))
         if sender.finished and sender.unsent_bytes == 0:
-            total = sender.total_bytes // p.SAMPLE_BYTES % (1 << 32)
-            self._ask(State.STOPPING, p.Stop(self._stream_id, total))
+            self._ask(State.STOPPING, p.Stop(self._course.wire_id, sender.board_samples))
         elif sender.outstanding_bytes == 0 and not sender.blocked:
-            if self._source == p.SOURCE_HOST:
+            if self._course.source == p.SOURCE_HOST:
                 self._retry.end()
             elif self._retry.due is None:
                 self._retry.begin(None)  # the board is to be heard of, or it is asked
         elif before == 0 or self._retry.due is None:
             self._retry.begin(None)
 
-    def _send(self, message: p.Message) -> None:
-        t_us = int(self._clock() * 1e6) & 0xFFFFFFFF
-        self._out += encode(Packet(message.TYPE, 0, self._seq, t_us, message.encode()))
-        self._seq = (self._seq + 1) & 0xFFFF
+    def _greet(self, nonce: int) -> None:
+        self._out += b"\x00"
+        self._nonce = nonce
+        self._ask(State.GREETING, p.Hello(p.LINK_VERSION, p.LINK_VERSION, 0, nonce))
 
-    def _ask(self, state: State, request: p.Message) -> None:
-        """Send a request and repeat it until ``state`` is left."""
-        self.state = state
-        self._info_text = ""
-        self._send(request)
-        self._retry.begin(request)
-
-    def _answered(self, state: State) -> None:
-        self.state = state
-        self._retry.end()
-
-    def _hears(self) -> bool:
-        """The board is at work on its own microphone."""
-        return self.state is State.STREAMING and self._source == p.SOURCE_MIC
-
-    def _busy(self) -> bool:
-        return self.state not in (State.CLOSED, State.READY, State.FAILED)
+    def _ping(self) -> None:
+        assert self._sender is not None
+        self._pings[self._seq] = self._sender.sent_bytes
+        self._send(p.Ping(self._seq))
 
     def _streaming_sender(self) -> AudioSender:
         if self._sender is None:
             raise AssertionError("no stream: call start() first")
         return self._sender
 
-    def _require(self, state: State) -> None:
-        if self.state is not state:
-            raise AssertionError(f"session is {self.state.value}, not {state.value}")
-
     # --- giving up ---------------------------------------------------------------------------
-
-    def _fail(self, error: ShiftMcuError) -> Failed:
-        self._answered(State.FAILED)
-        return Failed(error)
 
     def _silence(self) -> LinkError:
         seconds = self._retry.silence_s
-        if self.state is State.GREETING:
-            return faults.not_ours(self._tail, self.counters, seconds)
-        return faults.lost(self.state.value, seconds, self._board_error, self._tail)
+        if self.state is State.GREETING and self._outage is None:
+            return faults.not_ours(self._inbox.tail, self.counters, seconds)
+        return faults.lost(self.state.value, seconds, self._board_error, self._inbox.tail)
 
     def _stalled(self) -> None:
         self._stalls += 1

@@ -11,7 +11,16 @@ from shiftmcu.decisions import Event
 from shiftmcu.fixedpoint import ONE_Q15
 from shiftmcu.frontend import SAMPLE_RATE_HZ
 from shiftmcu.host.clip import Intent, Ticks
+from shiftmcu.host.events import Interrupted, Recovered
 from shiftmcu.host.models import Model
+
+
+def say_of_link(event: object) -> None:
+    """An interruption of the link and its end, on stderr; nothing for any other event."""
+    if isinstance(event, Interrupted):
+        say("link", event.text)
+    elif isinstance(event, Recovered):
+        say("link", f"{event}")
 
 
 def say(label: str, text: str, *, file: TextIO | None = None) -> None:
@@ -83,6 +92,6 @@ def entry_line(entry: Mapping[str, Any]) -> str:
             return f"{at}  threshold {entry['threshold']:.2f} (margin {entry['min_margin']:.2f})"
         case "pause" | "resume":
             return f"{at}  {'paused' if entry['type'] == 'pause' else 'going on'}"
-        case "text" | "error" | "failed" | "mic":
+        case "text" | "error" | "failed" | "mic" | "interrupted" | "recovered":
             return f"{at}  {entry['text']}"
     return ""

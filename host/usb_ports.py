@@ -48,6 +48,14 @@ def serial_number(port: str) -> str:
     return next((str(number) for number in numbers if number), "")
 
 
+def now_at(port: str, number: str) -> str:
+    """``port``, or where the USB device with that serial number is now, when it has moved."""
+    if not number or os.path.lexists(port):
+        return port
+    entries = (entry for entry in list_ports.comports() if entry.serial_number == number)
+    return next((str(entry.device) for entry in entries), port)
+
+
 def wait_for(number: str) -> str | None:
     """The port of the USB device with that serial number, once it is back; None when it is not
     within seconds. The system may have given it another name."""

@@ -256,7 +256,7 @@ def test_stale_credits_and_gaps_change_nothing() -> None:
         (Behaviour(silent=True), "link.not_ours", "nothing at all"),
         (Behaviour(version=2), "link.version", "speaks version 2"),
         (Behaviour(mute_after_samples=4000), "link.lost", "while streaming"),
-        (Behaviour(reset_after_samples=4000), "link.reset", "reset in mid-stream"),
+        (Behaviour(reset_after_samples=1000), "link.reset", "reset in mid-stream"),
         (Behaviour(ignores_audio=True), "link.stalled", "took no audio"),
     ],
 )

@@ -7,6 +7,7 @@
 #include "microphone.h"
 #include "model/model.h"
 #include "port.h"
+#include "results.h"
 #include "session.h"
 #include "standalone.h"
 #include "text.h"
@@ -87,6 +88,7 @@ static void model_lines(const smcu_model_t *model)
     hex_line("model_sha256", smcu_model_sha256(model), 32);
     number_line("logits", model->n_logits);
     number_line("hop_frames", model->hop_frames);
+    number_line("look_back_samples", smcu_results_look_back());
     slots_line(model);
 }
 

@@ -71,6 +71,11 @@ void smcu_results_gap(uint32_t gap_end)
     results.gap_end = gap_end;
 }
 
+uint32_t smcu_results_look_back(void)
+{
+    return results.look_back;
+}
+
 const smcu_results_count_t *smcu_results_count(void)
 {
     return &results.count;

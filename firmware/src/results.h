@@ -28,6 +28,9 @@ void smcu_results_init(const smcu_model_t *model);
 /* A new stream, and what its host wants to hear (events it hears always). */
 void smcu_results_start(uint32_t stream_id, uint32_t want);
 
+/* Samples before its end that a decision depends on, at most: so long a gap is flagged. */
+uint32_t smcu_results_look_back(void);
+
 /* The samples before index gap_end hold some that were lost. */
 void smcu_results_gap(uint32_t gap_end);
 
