@@ -14,69 +14,45 @@ was reset, a port that was gone. After ``Failed`` the session is over.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from shiftmcu.errors import LinkError
 from shiftmcu.host import faults, outage
 from shiftmcu.host import protocol as p
-from shiftmcu.host.conversation import Conversation
+from shiftmcu.host.connection import Connection
 from shiftmcu.host.course import Course
 from shiftmcu.host.events import (
     Connected,
-    Interrupted,
     Recovered,
     RuleRefused,
     SessionEvent,
     State,
     Timing,
 )
-from shiftmcu.host.info import BoardInfo, grid_of, parse_info
-from shiftmcu.host.outage import Outage
+from shiftmcu.host.info import BoardInfo, grid_of
 from shiftmcu.host.sender import AudioSender
 
 _PROGRESS = (
     *(p.Credit, p.Logits, p.Features, p.Event, p.Lat, p.TensorOut, p.Info, p.AudioUp, p.Level),
 )
+_OUTSIDE = (
+    *(p.HelloAck, p.Info, p.Heartbeat, p.SelftestAck, p.Released, p.RuleAck, p.Log, p.Fault),
+)
 _IN_STREAM = (State.STARTING, State.STREAMING, State.STOPPING)
 
 
-class Session(Conversation):
+class Session(Connection):
     """One conversation with one board."""
 
     def __init__(self, clock: Callable[[], float], timing: Timing | None = None) -> None:
         super().__init__(clock, timing or Timing())
         self._stalls = 0
         self._pings: dict[int, int] = {}  # nonce -> position of the sender when it was sent
-        self._nonce = 0
-        self._info_text = ""
-        self._lost_before = 0  # packets, when INFO was asked for
-        self._info: BoardInfo | None = None
         self._course: Course | None = None
         self._sender: AudioSender | None = None
-        self._outage: Outage | None = None
-        self._over: Recovered | None = None  # the board begins anew; said when it has begun
         self._resets = 0  # in a row
         self._board_error = ""
-        self._rule_asked = False
-        self._rule: p.RuleAck | None = None
-        self.hello: p.HelloAck | None = None
 
     # --- what the owner asks for -------------------------------------------------------------
-
-    def open(self, nonce: int = 1) -> None:
-        """Greet the board; leads to ``Connected`` or ``Failed``."""
-        self._greet(nonce)
-
-    def selftest(self) -> None:
-        """Let the board run the model's self-test vectors; leads to ``SelftestAck``."""
-        self._require(State.READY)
-        self._rule = None
-        self._ask(State.TESTING, p.Selftest())
-
-    def release(self) -> None:
-        """Let a stand-alone board listen by itself again; leads to ``Released``."""
-        self._require(State.READY)
-        self._ask(State.RELEASING, p.Release())
 
     def start(self, stream_id: int, *, exact: bool, want: int, source: int = p.SOURCE_HOST) -> None:
         """Begin a stream; audio may be queued with ``write`` at once.
@@ -97,11 +73,6 @@ class Session(Conversation):
         self._board_error = ""
         self._ask(State.STARTING, self._course.start)
 
-    def rule(self, threshold: int, min_margin: int) -> None:
-        """Change the board's decision rule, Q15; leads to ``RuleAck`` or ``RuleRefused``."""
-        self._rule_asked = True
-        self._send(p.Rule(threshold, min_margin))
-
     def write(self, data: bytes) -> None:
         """Queue sample data (s16le) of the running stream."""
         self._streaming_sender().append(data)
@@ -111,10 +82,6 @@ class Session(Conversation):
         """No more audio: STOP follows when all of it is sent; leads to ``Done``."""
         self._streaming_sender().finished = True
         self._pump()
-
-    def port_gone(self, why: str) -> list[SessionEvent]:
-        """The port vanished: nothing can be sent or received until ``port_back``."""
-        return self._interrupt("port.vanished", why)
 
     def port_back(self) -> None:
         """The port is open again: find out whether the board still knows what was going on."""
@@ -156,56 +123,15 @@ class Session(Conversation):
         if self._busy() and isinstance(message, _PROGRESS):
             self._retry.progress()
         match message:
-            case p.HelloAck() | p.Info():
-                return self._handshake(message)
             case p.Err():
                 return self._on_err(message)
-            case p.Heartbeat():
-                self.counters.board_crc_errors = message.crc_errors
-                self.counters.board_rx_overruns = message.rx_overruns
-                if message.state == 0 and self.state is State.STREAMING:
-                    return [message, *self._on_reset("it is idle")]
-                return [message]
-            case p.SelftestAck():
-                if self.state is not State.TESTING:
-                    return []
-                self._answered(State.READY)
-                return [*self._recovered(), message]
-            case p.Released():
-                if self.state is not State.RELEASING:
-                    return []
-                self._answered(State.CLOSED)
-                return [message]
-            case p.RuleAck():
-                self._rule = message
-                if self._over is not None and self._course is not None:
-                    self._ask(State.STARTING, self._course.start)
-                return [message]
-            case p.Log() | p.Fault():
-                return [message]
+            case p.Heartbeat(state=0) if self.state is State.STREAMING:
+                return [*super()._handle(message), *self._on_reset("it is idle")]
+            case p.RuleAck() if self._over is not None and self._course is not None:
+                self._ask(State.STARTING, self._course.start)
+        if isinstance(message, _OUTSIDE):
+            return super()._handle(message)
         return self._stream_message(message)
-
-    def _handshake(self, message: p.HelloAck | p.Info) -> list[SessionEvent]:
-        if isinstance(message, p.HelloAck):
-            if self.state is not State.GREETING or message.nonce != self._nonce:
-                return []
-            if message.version != p.LINK_VERSION:
-                raise faults.wrong_version(f"answers with version {message.version}")
-            self.hello = message
-            if self._info is None:
-                self.counters.lost_packets = 0  # joining a board in mid-sentence is no loss
-            self._lost_before = self.counters.lost_packets
-            self._info_text = ""
-            self._ask(State.ASKING, p.InfoReq())
-            return []
-        if self.state is not State.ASKING:
-            return []
-        self._info_text += message.text + "\n"
-        complete = self.counters.lost_packets == self._lost_before
-        info = parse_info(self._info_text, complete=complete)
-        if info is None:
-            return []
-        return self._connected(info)
 
     def _connected(self, info: BoardInfo) -> list[SessionEvent]:
         assert self.hello is not None
@@ -290,11 +216,6 @@ class Session(Conversation):
 
     # --- what interrupts the link ------------------------------------------------------------
 
-    def _interrupt(self, code: str, text: str) -> list[SessionEvent]:
-        known = self._outage
-        self._outage = Outage(code, known.since if known else self._heard_at)
-        return [] if known and known.code == code else [Interrupted(code, text)]
-
     def _on_reset(self, text: str) -> list[SessionEvent]:
         """The board lost the stream: greet it again, then let it go on with the rest."""
         course, sender = self._course, self._sender
@@ -316,18 +237,6 @@ class Session(Conversation):
         again = rule and p.Rule(rule.threshold, rule.min_margin)
         self._ask(State.STARTING, again or self._course.start)
 
-    def _recovered(self, first_sample: int = 0, samples: int = 0) -> list[SessionEvent]:
-        """The board makes progress again."""
-        outage, over = self._outage, self._over
-        self._outage = self._over = None
-        if outage is None:
-            return []
-        self.counters.interruptions += 1
-        seconds = self._clock() - outage.since
-        if over is not None:
-            return [replace(over, seconds=seconds)]
-        return [Recovered(outage.code, seconds, first_sample, samples)]
-
     # --- sending -----------------------------------------------------------------------------
 
     def _pump(self) -> None:
@@ -347,11 +256,6 @@ class Session(Conversation):
                 self._retry.begin(None)  # the board is to be heard of, or it is asked
         elif before == 0 or self._retry.due is None:
             self._retry.begin(None)
-
-    def _greet(self, nonce: int) -> None:
-        self._out += b"\x00"
-        self._nonce = nonce
-        self._ask(State.GREETING, p.Hello(p.LINK_VERSION, p.LINK_VERSION, 0, nonce))
 
     def _ping(self) -> None:
         assert self._sender is not None
