@@ -32,5 +32,5 @@ def drift_line(found: dict[str, float | None]) -> str:
     for key, what in (("card", "this PC"), ("card_board", "the board")):
         ppm, error = found[f"{key}_ppm"], found[f"{key}_error_ppm"]
         if ppm is not None:
-            parts.append(f"{ppm:+.0f} ppm (+-{error or 0:.0f}) against {what}")
+            parts.append(f"{round(ppm):+d} ppm (+-{error or 0:.0f}) against {what}")
     return f"{', '.join(parts)} (measured)" if parts else "not measured (less than 10 s)"

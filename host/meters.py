@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftmcu.frontend import BINS
+from shiftmcu.frontend import BINS, frames_in
 
 __all__ = ["COLUMN_FRAMES", "DB_FLOOR", "LevelMeter", "RateMeter", "Spectrogram", "Spread"]
 
@@ -124,6 +124,10 @@ class Spectrogram:
             levels = (row.astype(np.int16) + 128).astype(np.uint8)
             self._columns[-1] = np.maximum(self._columns[-1], levels)
             self._whole = number % COLUMN_FRAMES == COLUMN_FRAMES - 1
+
+    def column_of(self, end_sample: int) -> int:
+        """Number of the column with the last whole frame before ``end_sample`` of this stream."""
+        return self._base + max(0, frames_in(end_sample) - 1) // COLUMN_FRAMES
 
     def since(self, column: int) -> tuple[int, list[bytes]]:
         """Number of the first column and the whole columns from ``column`` on, as far as they are

@@ -1,15 +1,18 @@
 """``shiftmcu monitor``: a board live, from files or the microphone, every second of it kept.
 
-A line per entry; with ``--json`` the entries themselves, as in events.jsonl. The run
-(``host/live_run.py``) is kept in a run folder.
+On a terminal the view of ``host/terminal.py``, elsewhere a line per entry; with ``--json`` the
+entries themselves, as in events.jsonl. The run (``host/live_run.py``) is kept in a run folder.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import json
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +24,7 @@ from shiftmcu.host.device import Emit
 from shiftmcu.host.journal import Entry
 from shiftmcu.host.link import DEFAULT_BAUD
 from shiftmcu.host.live_run import Monitor
-from shiftmcu.host.show import entry_line
+from shiftmcu.host.show import entry_line, say
 from shiftmcu.soundcard import devices
 
 DEFAULT_BOARD = "native"
@@ -44,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="MODEL.shift or a shipped model")
     parser.add_argument("--baud", type=int, default=DEFAULT_BAUD, help="for serial ports")
     parser.add_argument("--speed", type=float, default=1.0, help="of files; 0: as fast as it goes")
+    parser.add_argument("--plain", action="store_true", help="lines, also on a terminal")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/...)")
     parser.add_argument(
         "--labels", type=Path, metavar="CSV", help="what is said in the files: file, slots"
@@ -57,7 +61,12 @@ def run(args: argparse.Namespace, *, emit: Emit, **_: object) -> list[dict[str, 
         return _list_mics(as_json=args.json)
     _check(args)
     web.check(args)
-    monitor = Monitor(args, emit, watch=args.web, hold=args.web)
+    screen = _has_screen(args)
+    monitor = Monitor(args, emit, watch=screen or args.web, hold=screen or args.web)
+    if screen:
+        _watch(monitor)
+        monitor.report(as_json=False)
+        return None
     with _stopped_by_signals(monitor.source.stop), web.shown(monitor, args):
         monitor.listen(_print_json if args.json else _print_line)
     monitor.report(as_json=args.json)
@@ -73,6 +82,24 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("usage", "That board hears for itself.", "leave --wav out")
     if not args.wav and args.mic is None and (simulated or not hears):
         raise UsageError("usage", "There is nothing to hear.", "--mic, --wav FILE, --source board")
+
+
+def _has_screen(args: argparse.Namespace) -> bool:
+    """A person looks on: then the view, where its package is installed, else lines."""
+    if args.json or args.plain or args.web or os.environ.get("TERM") == "dumb":
+        return False
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    if importlib.util.find_spec("textual") is None:
+        say("note", "for the live view: pip install 'shiftmcu[view]'")
+        return False
+    return True
+
+
+def _watch(monitor: Monitor) -> None:
+    from shiftmcu.host.terminal import watch
+
+    watch(monitor)
 
 
 def _print_json(entry: Entry) -> None:

@@ -42,14 +42,19 @@ def board_json(info: BoardInfo, uptime_us: int | None, lat: p.Lat | None) -> dic
     }
 
 
-def model_json(model: Model) -> dict[str, Any]:
-    slots = {head.name: head.labels for head in model.graph.heads[:-1]}
+def model_json(
+    model: Model | None, info: BoardInfo | None, slots: Mapping[str, tuple[str, ...]]
+) -> dict[str, Any] | None:
+    """The model as far as it is known: the file's, or what the board says of its own."""
+    if model is None and info is None:
+        return None
+    tuples = model.graph.tuples if model else ()
     return {
-        "name": model.name,
-        "sha256": model.sha256,
-        "intents": model.intents,
+        "name": model.name if model else info["model"] if info else "",
+        "sha256": model.sha256 if model else info.model_sha256 if info else "",
+        "intents": model.intents if model else None,
         "slots": {slot: list(labels) for slot, labels in slots.items()},
-        "tuples": [list(named(slots, classes).values()) for classes in model.graph.tuples],
+        "tuples": [list(named(slots, classes).values()) for classes in tuples],
     }
 
 

@@ -20,7 +20,8 @@ snapshot (what is not known yet is None, and lists are oldest first):
                  to high, 0.5 dB a step
     candidate    the newest decision: intent {slot: label}, score, margin
     rule         threshold, own_threshold (the model's), min_margin, hold
-    intents      the last: an entry of events.jsonl each, and ``n``, its number in the run
+    intents      the last: an entry of events.jsonl each, and ``n``, its number in the run, and the
+                 column of the spectrogram that it ended in
     rejected     as intents, with why
     log          other entries that say something: text, error, failed, gap, clip, mark, mic, ...
     counts       entries of each type in the run
@@ -157,7 +158,7 @@ class ViewState:
                 "phase": self._phase,
                 "source": {"kind": self._kind, "name": self._name, "seconds": seconds},
                 "board": self._board(),
-                "model": model_json(model) if model else None,
+                "model": model_json(model, self._info, self._slots()),
                 "level": self._level.as_json(),
                 "spectrogram": self._columns(since),
                 "candidate": candidate_json(best, self._slots()) if best else None,
@@ -196,7 +197,9 @@ class ViewState:
         numbered = {"n": self._counts.total(), **entry}
         match kind:
             case "intent" | "rejected":
-                self._kept["intents" if kind == "intent" else "rejected"].append(numbered)
+                column = self._spectrogram.column_of(entry["end_sample"])
+                kept = self._kept["intents" if kind == "intent" else "rejected"]
+                kept.append({**numbered, "column": column})
             case "clip":
                 self._name = entry["file"]
             case "failed":

@@ -10,5 +10,5 @@ compile() {
         --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
         --quiet --output-file "requirements/${output}"
 }
-compile demo.txt --extra build --extra web
-compile full.txt --extra build --extra flash --extra train --extra web --extra dev
+compile demo.txt --extra build --extra mic --extra view --extra web
+compile full.txt --extra build --extra flash --extra mic --extra train --extra view --extra web --extra dev

@@ -35,6 +35,8 @@ def test_a_snapshot_is_json_from_the_first_moment() -> None:
     assert json.loads(json.dumps(document)) == document
     assert document["phase"] == "connecting" and document["board"] is None
     assert document["candidate"] is document["rule"] is document["model"] is None
+    model = state().snapshot()["model"]
+    assert model["slots"] == {"a": ["x", "y"], "b": ["p", "q"]} and model["tuples"] == []
     assert document["t_ms"] == 0 and document["level"]["rms_dbfs"] == -100
 
 
@@ -131,15 +133,22 @@ def test_entries_are_numbered_and_sorted_by_what_they_are() -> None:
     entries = [
         {"t_ms": 1, "type": "connected", "board": "fake"},
         {"t_ms": 2, "type": "clip", "file": "a.wav"},
-        {"t_ms": 3, "type": "intent", "intent": {"a": "x"}},
-        {"t_ms": 4, "type": "rejected", "intent": {"a": "y"}, "why": "score 0.4 < 0.5"},
+        {"t_ms": 3, "type": "intent", "intent": {"a": "x"}, "end_sample": 512},
+        {
+            "t_ms": 4,
+            "type": "rejected",
+            "intent": {"a": "y"},
+            "why": "score 0.4 < 0.5",
+            "end_sample": 512 + 9 * 320,
+        },
         {"t_ms": 5, "type": "text", "text": "hello"},
         {"t_ms": 6, "type": "done"},
-        {"t_ms": 7, "type": "intent", "intent": {"a": "y"}},
+        {"t_ms": 7, "type": "intent", "intent": {"a": "y"}, "end_sample": 512 + 10 * 320},
     ]
     view.take(0, [BoardText("hello")], entries, Counters())
     document = view.snapshot()
     assert [(e["n"], e["t_ms"]) for e in document["intents"]] == [(3, 3), (7, 7)]
+    assert [e["column"] for e in document["intents"]] == [0, 5]
     assert [(e["n"], e["why"]) for e in document["rejected"]] == [(4, "score 0.4 < 0.5")]
     assert [(e["n"], e["type"]) for e in document["log"]] == [(2, "clip"), (5, "text")]
     assert document["source"]["name"] == "a.wav" and document["counts"]["intent"] == 2
@@ -178,7 +187,8 @@ def test_a_real_run_shows_what_the_pc_computes(tmp_path: Path) -> None:
     shown = [list(bytes.fromhex(column)) for column in spectrogram["columns"]]
     assert shown[-len(pairs) :] == [list(pair) for pair in pairs]
     intents = [entry for entry in entries if entry["type"] == "intent"]
-    stripped = [{k: v for k, v in e.items() if k != "n"} for e in document["intents"]]
+    extra = ("n", "column")
+    stripped = [{k: v for k, v in e.items() if k not in extra} for e in document["intents"]]
     assert stripped == intents[-50:] and intents
     assert document["phase"] == "ready" and document["source"]["name"] == str(clips[-1])
     assert document["source"]["seconds"] == pcm.size / 16000
