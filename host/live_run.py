@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftmcu.audio import read_audio
 from shiftmcu.errors import LinkError, UsageError
 from shiftmcu.fixedpoint import ONE_Q15
 from shiftmcu.host import hearing, labels, models
@@ -37,7 +36,7 @@ from shiftmcu.host.labels import Labels
 from shiftmcu.host.marks import Marks
 from shiftmcu.host.run_folder import RunDegraded, RunFolder
 from shiftmcu.host.show import say
-from shiftmcu.host.sources import Source
+from shiftmcu.host.sources import Source, read_clip
 from shiftmcu.host.view_state import ViewState
 from shiftmcu.soundcard import SoundCard
 
@@ -65,7 +64,7 @@ class Monitor:
         self._board_samples: int | None = None  # all that a simulated microphone hears
         self._clocks_s = 0.0
         self.model = models.choose(args.model) if args.model or not args.port else None
-        self.clips = [(path, _read(path)) for path in args.wav or ()]
+        self.clips = [(path, read_clip(path)) for path in args.wav or ()]
         self._labels = self._read_labels()
         self.source = Source(threading.Event(), speed=args.speed)
         self.controls = Controls()
@@ -103,9 +102,16 @@ class Monitor:
         """Pause, or go on: a file waits; what a microphone hears meanwhile is left out."""
         self.controls.ask(self._pause)
 
-    def mark(self, what: str, intent: Mapping[str, str] | None = None) -> None:
-        """As ``Marks.add``."""
-        self.controls.ask(lambda: self._mark(what, intent))
+    def mark(
+        self, what: str, intent: Mapping[str, str] | None = None, at_sample: int | None = None
+    ) -> None:
+        """As ``Marks.add``; ``at_sample`` was ``heard_samples`` when the person thought of it."""
+        self.controls.ask(lambda: self._mark(what, intent, at_sample))
+
+    @property
+    def heard_samples(self) -> int:
+        """Length of audio.wav so far."""
+        return self.folder.files.heard_samples if self.folder else 0
 
     def set_threshold(self, threshold: float) -> None:
         """0.0 to 1.0, on the board itself; its margin stays."""
@@ -123,11 +129,11 @@ class Monitor:
             self.source.paused.set()
         self.note({"type": "pause" if self.source.paused.is_set() else "resume"})
 
-    def _mark(self, what: str, intent: Mapping[str, str] | None) -> None:
+    def _mark(self, what: str, intent: Mapping[str, str] | None, at_sample: int | None) -> None:
         assert self.folder is not None
         self.marks = self.marks or Marks(self.folder)
         try:
-            made = self.marks.add(what, intent)
+            made = self.marks.add(what, intent, at_sample)
         except UsageError as error:  # the disk is full: the run goes on as long as it can
             self.folder.issues.append({"code": "run.disk", "message": error.message})
             return
@@ -285,13 +291,6 @@ class Monitor:
     def _close(self) -> None:
         if self.folder is not None:
             self.folder.close()
-
-
-def _read(path: Path) -> Any:
-    pcm, note = read_audio(path)
-    if note:
-        say("note", note)
-    return pcm
 
 
 def _new_folder(board: str) -> Path:

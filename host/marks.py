@@ -38,13 +38,16 @@ class Marks:
         self._folder = folder
         self._rows: list[dict[str, str]] = []
 
-    def add(self, what: str, intent: Mapping[str, str] | None = None) -> dict[str, Any] | None:
-        """Save the audio around now (MISS), or around the newest intent (FALSE_ACCEPT).
+    def add(
+        self, what: str, intent: Mapping[str, str] | None = None, at_sample: int | None = None
+    ) -> dict[str, Any] | None:
+        """Save the audio before now (MISS), or around the newest intent (FALSE_ACCEPT).
 
-        ``intent``: what was said, slot -> label; None: no command. Returns the note for the run
-        (type ``mark``); None where there is nothing to mark. Raises UsageError ``file.write``.
+        ``intent``: what was said, slot -> label; None: no command. ``at_sample``: another "now", in
+        samples of audio.wav. Returns the note for the run (type ``mark``); None where there is
+        nothing to mark. Raises UsageError ``file.write``.
         """
-        first, end = self._span(what)
+        first, end = self._span(what, at_sample)
         if end <= first:
             return None
         files = self._folder.files
@@ -57,12 +60,13 @@ class Marks:
         span = {"first_sample": first, "samples": end - first}
         return {"type": "mark", "what": what, "wav": name, **span, "intent": dict(intent or {})}
 
-    def _span(self, what: str) -> tuple[int, int]:
+    def _span(self, what: str, at_sample: int | None) -> tuple[int, int]:
         """Samples of audio.wav, all of one stream."""
         files = self._folder.files
         if not files.streams or (what == FALSE_ACCEPT and files.last_intent is None):
             return 0, 0
-        after = files.last_intent_sample if what == FALSE_ACCEPT else files.heard_samples
+        now = files.heard_samples if at_sample is None else at_sample
+        after = files.last_intent_sample if what == FALSE_ACCEPT else now
         stream = bisect_right(files.streams, max(after - 1, 0)) - 1
         bounds = [*files.streams, files.heard_samples]
         end = min(after + (AFTER_SAMPLES if what == FALSE_ACCEPT else 0), bounds[stream + 1])

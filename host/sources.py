@@ -6,14 +6,16 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftmcu.audio import SAMPLE_RATE_HZ
+from shiftmcu.audio import SAMPLE_RATE_HZ, read_audio
+from shiftmcu.host.show import say
 from shiftmcu.soundcard import CallbackCard
 
-__all__ = ["Source"]
+__all__ = ["Source", "read_clip"]
 
 _BLOCK_SAMPLES = 320
 _NOTHING = np.zeros(0, np.int16)
@@ -51,3 +53,11 @@ class Source:
         while not self.stop.is_set():
             heard = card.read()
             yield _NOTHING if self.paused.is_set() else heard
+
+
+def read_clip(path: Path) -> NDArray[np.int16]:
+    """As ``read_audio``; what was changed is said. Raises ``audio.*``."""
+    pcm, note = read_audio(path)
+    if note:
+        say("note", note)
+    return pcm

@@ -85,12 +85,8 @@ class TerminalView(App[None]):
 
     TITLE = "shiftmcu monitor"
     ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
-        (0, "-narrow"),
-        (72, "-normal"),
-        (120, "-wide"),
-    ]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-low"), (16, "-high")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (72, "-normal"), (120, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-high")]  # noqa: RUF012
     CSS = """
     Screen { background: #10141b; color: #d7dde6; }
     #header { height: 1; background: #1a2130; }
@@ -176,7 +172,7 @@ class TerminalView(App[None]):
 
     def action_miss(self) -> None:
         """Ask what was said, slot by slot where there are too many intents, then mark it."""
-        self._ask(steps_of(self.shot), {})
+        self._ask(steps_of(self.shot), {}, self.run_of_board.heard_samples)
 
     def action_threshold(self, steps: int) -> None:
         rule = self.shot["rule"]
@@ -197,15 +193,18 @@ class TerminalView(App[None]):
             self.exit()
         self.run_of_board.source.stop.set()
 
-    def _ask(self, steps: list[tuple[str, list[Any]]], said: dict[str, str]) -> None:
+    def _ask(
+        self, steps: list[tuple[str, list[Any]]], said: dict[str, str], at_sample: int
+    ) -> None:
+        """``at_sample``: where the key was pressed; the answer takes its time."""
         if not steps:
-            self.run_of_board.mark(MISS, said or None)
+            self.run_of_board.mark(MISS, said or None, at_sample)
             return
         question, choices = steps[0]
 
         def answered(choice: dict[str, str] | None) -> None:
             if choice is not None:
-                self._ask(steps[1:], {**said, **choice})
+                self._ask(steps[1:], {**said, **choice}, at_sample)
 
         self.push_screen(Choose(question, choices), answered)
 

@@ -260,6 +260,8 @@ def test_keys_do_what_they_say(tmp_path: Path) -> None:
     app = app_of(tmp_path)
     slots = {head.name: head.labels for head in model().graph.heads[:-1]}
 
+    pressed: list[int] = []
+
     async def press(pilot: Pilot[None]) -> None:
         await pilot.press("space")
         await until(pilot, lambda: app.shot["phase"] == "paused")
@@ -276,6 +278,8 @@ def test_keys_do_what_they_say(tmp_path: Path) -> None:
         first = app.screen.query_one(OptionList).option_count
         await pilot.press(*"q")  # a letter like any other here
         assert app.screen.query_one(Input).value == "q"
+        await pilot.pause(0.5)  # what is heard meanwhile is not of the mark
+        pressed.append(app.run_of_board.heard_samples)
         await pilot.press("backspace", "down", "enter")
         await until(pilot, lambda: app.shot["counts"].get("mark") == 2)
         assert first == np.prod([len(labels) for labels in slots.values()]) or first > 1
@@ -297,6 +301,7 @@ def test_keys_do_what_they_say(tmp_path: Path) -> None:
     false, miss = [entry for entry in entries if entry["type"] == "mark"]
     assert (false["what"], false["intent"]) == ("false_accept", {})
     assert miss["what"] == "miss" and set(miss["intent"]) == set(slots)
+    assert miss["first_sample"] + miss["samples"] < pressed[0]
     assert len(soundfile.read(tmp_path / "run" / miss["wav"])[0]) == miss["samples"]
     assert entries[-1]["type"] == "done" and entries[-1]["samples"] < 30 * SECOND
     assert check_run(tmp_path / "run", tmp_path / "again")["validity"] == "valid"
