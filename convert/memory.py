@@ -15,10 +15,11 @@ from shiftmcu.blob_layout import LAYER, PARAMETERS
 # Symbols of the firmware besides the arena, on a 32-bit target. tests/test_plan.py builds the
 # firmware and compares them with the linker map.
 SYMBOL_BYTES = {
-    "smcu_stream": 1152,  # frontend's window, network, decision logic, counters
+    "smcu_stream": 1160,  # frontend's window, network, decision logic, counters
     "smcu_rx_ring": 12,  # and the board's ring_bytes
     "smcu_packet": 1064,  # packet being received
     "smcu_tx_packet": 2072,  # packet being sent
+    "smcu_profile_sums": 276,  # ticks of every layer
 }
 # Where the board has a microphone: samples that wait, and the DMA's two halves of 10 ms.
 MICROPHONE_BYTES = 4712

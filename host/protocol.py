@@ -23,7 +23,10 @@ SAMPLE_BYTES = 2
 SOURCE_HOST, SOURCE_MIC = 0, 1
 MODE_LIVE, MODE_EXACT = 0, 1
 LOGITS_BIT, FEATURES_BIT, LAT_BIT, TENSOR_BIT, AUDIO_UP_BIT, LEVEL_BIT = 1, 2, 4, 8, 16, 32
+LAYER_BIT = 64
 """Bits of START's ``want``."""
+MORE_PARTS = ("history", "decision")
+"""Parts of the network behind its layers, in LAYER."""
 GAP_FLAG = 1
 """Bit of the ``flags`` of EVENT and LOGITS: the decision's window holds a gap."""
 FAULT_WATCHDOG = 0x100
@@ -285,6 +288,28 @@ class Level(Message):
 
 
 @dataclass(frozen=True)
+class Layer(Message):
+    """``ticks``: of each layer since the decision before, then of ``MORE_PARTS``."""
+
+    TYPE, HEAD = 0x36, "<IHxx"
+    decision: int
+    ticks: tuple[int, ...]
+
+    def _head(self) -> tuple[int, ...]:
+        return self.decision, len(self.ticks)
+
+    def _tail(self) -> bytes:
+        return struct.pack(f"<{len(self.ticks)}I", *self.ticks)
+
+    @classmethod
+    def _build(cls, head: tuple[int, ...], tail: bytes) -> Self | None:
+        decision, count = head
+        if len(tail) != 4 * count:
+            return None
+        return cls(decision, struct.unpack(f"<{count}I", tail))
+
+
+@dataclass(frozen=True)
 class Log(TextMessage):
     TYPE = 0x40
     text: str
@@ -366,6 +391,7 @@ MESSAGES: dict[int, type[Message]] = {
             TensorOut,
             Lat,
             Level,
+            Layer,
             Log,
             Heartbeat,
             Err,

@@ -2,6 +2,7 @@
 
     events.jsonl   one entry per line (``host/journal.py``)
     latency.csv    one row per decision, as the board measured it
+    layers.csv     one row per decision and part of the network, where the run asked for it
     device.log     the board's own text
     audio.wav      the samples that were sent to the board, or that its own microphone heard
 
@@ -28,8 +29,11 @@ from shiftmcu.host.link_log import Record
 from shiftmcu.host.recorded import SentAudio
 from shiftmcu.host.wave import WaveFile
 
-__all__ = ["COLUMNS", "DERIVED", "RunFiles", "spread"]
+__all__ = ["COLUMNS", "DERIVED", "LAYERS", "RunFiles", "part_names", "spread"]
 
+LAYERS = "layers.csv"
+LAYER_COLUMNS = ("t_ms", "stream", "decision", "unit", "part", "name", "ticks", "us")
+"""``part``: the layer's index, then those of ``MORE_PARTS``; ``us`` as in ``COLUMNS``."""
 DERIVED = ("events.jsonl", "latency.csv", "device.log", "audio.wav")
 _PARTS = ("frontend", "network", "post")
 COLUMNS = (
@@ -167,6 +171,8 @@ class RunFiles:
                 self._latency(t_ns, event)
             case Recovered():
                 self.resets += event.reset
+            case p.Layer():
+                self._layers(t_ns, event)
             case p.Done():
                 self._fill(event.samples)
                 self.samples += event.samples
@@ -207,6 +213,16 @@ class RunFiles:
         ]
         self._write("latency.csv", ",".join(map(str, row)))
 
+    def _layers(self, t_ns: int, layers: p.Layer) -> None:
+        if LAYERS not in self._files:
+            self._files[LAYERS] = (self.folder / LAYERS).open("wb", buffering=0)
+            self._write(LAYERS, ",".join(LAYER_COLUMNS))
+        unit = self.info.tick_unit if self.info else ""
+        names = part_names(self.graph, len(layers.ticks))
+        for part, (name, ticks) in enumerate(zip(names, layers.ticks, strict=True)):
+            row = (f"{self._ms(t_ns):.3f}", self._stream, layers.decision, unit, part, name, ticks)
+            self._write(LAYERS, ",".join(map(str, (*row, self._us(ticks)))))
+
     def _answer_us(self, t_ns: int, end_sample: int | None) -> int | None:
         while end_sample is not None and self._on_wire:
             if self._on_wire[0][0] >= end_sample:
@@ -241,6 +257,14 @@ class RunFiles:
 
     def _ms(self, t_ns: int) -> float:
         return (t_ns - self.begin_ns) // 1000 / 1000
+
+
+def part_names(graph: QuantGraph | None, parts: int) -> list[str]:
+    """Names of the parts of a LAYER; the layers' indices where their model is not known."""
+    layers = parts - len(p.MORE_PARTS)
+    known = [layer.name for layer in graph.layers] if graph else []
+    names = known if len(known) == layers else [str(i) for i in range(layers)]
+    return [*names, *p.MORE_PARTS]
 
 
 def spread(values: list[int]) -> dict[str, float] | None:

@@ -33,6 +33,7 @@ from shiftmcu.host.sender import AudioSender
 
 _PROGRESS = (
     *(p.Credit, p.Logits, p.Features, p.Event, p.Lat, p.TensorOut, p.Info, p.AudioUp, p.Level),
+    p.Layer,
 )
 _OUTSIDE = (
     *(p.HelloAck, p.Info, p.Heartbeat, p.SelftestAck, p.Released, p.RuleAck, p.Log, p.Fault),

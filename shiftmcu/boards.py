@@ -12,6 +12,7 @@ PlatformIO reads ``build``, ``upload`` and ``debug``; shiftmcu adds one object, 
                   speed in bit/s (0: not a UART)
     ring_bytes    receive ring, a power of two: the link's window is derived from it
     gate          pin that is high while audio is computed, for energy meters
+    profile       false: the firmware has no LAYER (no room for it)
     mic           kind ("i2s", "pdm", "file" on the PC) and pins of a microphone on the board
     standalone    pins that intents raise in stand-alone mode, and more (docs/standalone.md)
     uploads       how firmware gets there, the first choice first

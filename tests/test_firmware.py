@@ -72,7 +72,8 @@ def test_hello(rig: Rig) -> None:
         "BBHHHIIII"
     )
     hears = rig.client.info()["microphone"] != "none"
-    assert (version, zero, caps, payload, nonce) == (1, 0, 0x3F if hears else 0xF, 1024, 0xC0FFEE)
+    expected = 0xF | (0x30 if hears else 0) | (0x40 if rig.built.board.profile else 0)
+    assert (version, zero, caps, payload, nonce) == (1, 0, expected, 1024, 0xC0FFEE)
     assert (window, reason) == (512 if rig.built.board.ring_bytes == 1024 else 1536, 0)
     assert rig.client.hello().numbers("BBHHHII")[6] == boot
     rig.client.send(bc.HELLO, "BBHI", 2, 9, 0, 1)

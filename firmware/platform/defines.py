@@ -27,6 +27,8 @@ def board_defines(manifest):
         ("SMCU_HSE_HZ", f"{ours.get('hse_hz', 0)}u"),
         ("SMCU_HSE_BYPASS", int(ours.get("hse_bypass", False))),
     ]
+    if ours.get("profile", True):
+        pairs.append(("SMCU_PROFILE", 1))
     if chip.startswith("STM32"):
         pairs.append(("SMCU_" + chip[:9], 1))
     if ours.get("emulator"):

@@ -14,6 +14,11 @@
 #include "version.h"
 #include "wire.h"
 
+#ifdef __clang__
+#define COMPILER __VERSION__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
 #define LINE_BYTES 512u /* more than any line, but `slots` of a very wordy model: see there */
 
 /* Lines are never torn: a packet that could not take another whole line is sent first. */
@@ -107,6 +112,7 @@ void smcu_info_send(smcu_status_t model_status)
     text_line("mcu", port->mcu);
     number_line("clock_hz", port->clock_hz);
     text_line("opt", "-O2");
+    text_line("compiler", COMPILER);
     text_line("tick_unit", port->tick_unit);
     number_line("tick_hz", port->tick_hz);
     number_line("abi", SMCU_MODEL_ABI);

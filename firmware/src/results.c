@@ -4,6 +4,7 @@
 
 #include "level.h"
 #include "port.h"
+#include "profile.h"
 #include "ring.h"
 #include "session.h"
 #include "wire.h"
@@ -63,6 +64,10 @@ void smcu_results_start(uint32_t stream_id, uint32_t want)
     results.network_ticks = 0;
     results.count = (smcu_results_count_t){0};
     results.level = (smcu_level_t){0};
+    smcu_stream.net.part = NULL;
+    if ((want & SMCU_WANT_LAYER) != 0u) {
+        smcu_profile_start(&smcu_stream.net);
+    }
 }
 
 void smcu_results_gap(uint32_t gap_end)
@@ -179,6 +184,9 @@ void smcu_results_send(const smcu_result_t *result)
     }
     if (results.want & SMCU_WANT_LAT) {
         send_latency(result->decision, start);
+    }
+    if (results.want & SMCU_WANT_LAYER) {
+        smcu_profile_send(result->decision);
     }
 }
 

@@ -1,4 +1,5 @@
-/* What the board says about a stream: EVENT, LOGITS, FEATURES, TENSOR_OUT, LAT; AUDIO_UP, LEVEL. */
+/* What the board says about a stream: EVENT, LOGITS, FEATURES, TENSOR_OUT, LAT, LAYER;
+ * AUDIO_UP, LEVEL. */
 #ifndef SMCU_RESULTS_H
 #define SMCU_RESULTS_H
 
@@ -14,7 +15,12 @@
 #define SMCU_WANT_TENSOR_OUT 8u
 #define SMCU_WANT_AUDIO_UP 16u /* of the board's own microphone, as is LEVEL */
 #define SMCU_WANT_LEVEL 32u
-#define SMCU_WANT_ALL 15u
+#ifdef SMCU_PROFILE
+#define SMCU_WANT_LAYER 64u
+#else
+#define SMCU_WANT_LAYER 0u
+#endif
+#define SMCU_WANT_ALL (15u | SMCU_WANT_LAYER)
 #define SMCU_WANT_MIC 48u
 
 /* Since the start of the stream. */

@@ -270,6 +270,13 @@ static void keep_history(const smcu_net_t *net, const record_t *record)
             (size_t)record->history * record->values);
 }
 
+void smcu_net_part(const smcu_net_t *net, uint32_t index)
+{
+    if (net->part != NULL) {
+        net->part(index);
+    }
+}
+
 const int32_t *smcu_net_run(smcu_net_t *net)
 {
     const smcu_model_t *model = net->model;
@@ -281,6 +288,7 @@ const int32_t *smcu_net_run(smcu_net_t *net)
     }
     for (uint32_t i = 0; i < model->n_layers; i++) {
         smcu_layer_t layer;
+        smcu_net_part(net, i);
         if (records(net)[i + 1u].pooled && !decided) {
             smcu_model_layer(model, i, &layer);
             decided = layer.op == SMCU_OP_POOL && run_pool(net, i, &layer);
@@ -289,8 +297,10 @@ const int32_t *smcu_net_run(smcu_net_t *net)
         smcu_model_layer(model, i, &layer);
         run_conv(net, i, &layer);
     }
+    smcu_net_part(net, model->n_layers + SMCU_NET_HISTORY);
     for (uint32_t i = 0; i <= model->n_layers; i++) {
         keep_history(net, &records(net)[i]);
     }
+    smcu_net_part(net, model->n_layers + SMCU_NET_DECISION);
     return decided ? (const int32_t *)(const void *)(net->arena + net->logits_at) : NULL;
 }

@@ -25,7 +25,13 @@ typedef struct {
     uint32_t logits_at, ring_at, sums_at, scratch_at; /* byte offsets in the arena */
     uint32_t filled; /* positions in the unfinished segment */
     uint32_t next;   /* ring entry that the next segment replaces */
+    /* Set after smcu_net_init, or NULL: called when a part of a block begins. Parts are the layers,
+     * then SMCU_NET_HISTORY, SMCU_NET_DECISION and SMCU_NET_END behind them. */
+    void (*part)(uint32_t index);
 } smcu_net_t;
+
+/* Parts of a block behind its n_layers layers: n_layers + one of these. */
+enum { SMCU_NET_HISTORY, SMCU_NET_DECISION, SMCU_NET_END };
 
 /* Bytes of arena for an opened model. */
 size_t smcu_net_arena_bytes(const smcu_model_t *model);
@@ -48,6 +54,9 @@ const int32_t *smcu_net_run(smcu_net_t *net);
  * Sets their shape. NULL for logits. Tensor 0 is spoilt once new features are written. */
 const uint8_t *smcu_net_tensor(const smcu_net_t *net, uint32_t tensor, uint32_t *rows,
                                uint32_t *values);
+
+/* Tells net->part, where it is set, that a part begins: for the caller's parts behind the layers. */
+void smcu_net_part(const smcu_net_t *net, uint32_t index);
 
 /* 1024 bytes or more that nobody uses between two runs: the frontend's scratch. */
 uint32_t *smcu_net_scratch(smcu_net_t *net);

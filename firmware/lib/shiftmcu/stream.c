@@ -75,6 +75,7 @@ static void run_block(smcu_stream_t *stream, smcu_result_t *result)
         result->end_sample = (stream->frames - 1u) * SMCU_FRONTEND_HOP + SMCU_FRONTEND_WINDOW;
         result->has_event = smcu_intent_next(&stream->intent, result->logits, &result->intent);
     }
+    smcu_net_part(&stream->net, stream->net.model->n_layers + SMCU_NET_END);
     stream->network_ticks += (uint32_t)(ticks_of(stream) - before);
 }
 
