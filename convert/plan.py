@@ -127,6 +127,8 @@ def draft(graph: QuantGraph, board: str | None = None) -> Plan:
 def _firmware_symbols(board: Board | None) -> list[tuple[str, int]]:
     ring = DEFAULT_RING_BYTES if board is None else board.ring_bytes
     symbols = [(name, n + ring * (name == "smcu_rx_ring")) for name, n in SYMBOL_BYTES.items()]
+    if board is not None and not board.profile:
+        symbols = [(name, n) for name, n in symbols if name != "smcu_profile_sums"]
     if board is None or not board.mic:
         return symbols
     word = 8 if board.mic.startswith("PDM") else 4

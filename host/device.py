@@ -87,6 +87,12 @@ class Device:
         return self._session.board_clock
 
     @property
+    def caps(self) -> int:
+        """Bits of START's ``want`` that the board can answer."""
+        assert self._session.hello is not None
+        return self._session.hello.caps
+
+    @property
     def counters(self) -> Counters:
         """What went wrong on the link since it was opened."""
         return self._session.counters

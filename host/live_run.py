@@ -16,7 +16,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from shiftmcu.host.events import SessionEvent
 from shiftmcu.host.journal import Entry
 from shiftmcu.host.labels import Labels
 from shiftmcu.host.marks import Marks
-from shiftmcu.host.run_folder import RunDegraded, RunFolder
+from shiftmcu.host.run_folder import RunDegraded, RunFolder, new_folder
 from shiftmcu.host.show import say
 from shiftmcu.host.sources import Source, read_clip
 from shiftmcu.host.view_state import ViewState
@@ -83,7 +82,7 @@ class Monitor:
             if self._args.mic is not None:
                 self.card = stack.enter_context(SoundCard(self._args.mic or None))
             mic = self._simulated_mic(stack)
-            path = self._args.out or _new_folder(self._args.port or self._args.board)
+            path = self._args.out or new_folder(self._args.port or self._args.board)
             stack.callback(self._close)
             self.device = stack.enter_context(self._connect(path, mic, on_entry))
             try:
@@ -291,14 +290,3 @@ class Monitor:
     def _close(self) -> None:
         if self.folder is not None:
             self.folder.close()
-
-
-def _new_folder(board: str) -> Path:
-    """``runs/2026-11-23T120431Z_native``, with a number where that is there already."""
-    name = "".join(c if c.isalnum() or c in "-." else "_" for c in board.rpartition("/")[2])
-    base = f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}_{name}"
-    names = (base if n == 0 else f"{base}.{n}" for n in range(1000))
-    free = next((n for n in names if not (Path("runs") / n).exists()), None)
-    if free is None:
-        raise UsageError("run.exists", f"runs/{base} is there.", "name a folder: --out DIR")
-    return Path("runs") / free

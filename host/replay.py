@@ -16,7 +16,7 @@ from shiftmcu.host import models, recorded
 from shiftmcu.host.events import Counters, SessionEvent, Timing
 from shiftmcu.host.journal import Entry
 from shiftmcu.host.link_log import Kind, LogReader, Record
-from shiftmcu.host.run_files import DERIVED, RunFiles
+from shiftmcu.host.run_files import DERIVED, LAYERS, RunFiles
 from shiftmcu.host.run_folder import (
     LOG,
     MODEL,
@@ -133,10 +133,12 @@ def replay_cut(folder: Path, into: Path, *, unfinished: bool) -> Replayed:
 
 
 def _differing(folder: Path, again: Path) -> list[str]:
+    names = DERIVED + (LAYERS,) * ((again / LAYERS).is_file() or (folder / LAYERS).is_file())
     return [
         name
-        for name in DERIVED
+        for name in names
         if not (folder / name).is_file()
+        or not (again / name).is_file()
         or (folder / name).read_bytes() != (again / name).read_bytes()
     ]
 

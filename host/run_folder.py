@@ -44,6 +44,7 @@ __all__ = [
     "Watch",
     "is_cut",
     "manifest_of",
+    "new_folder",
     "write_manifest",
 ]
 
@@ -227,6 +228,17 @@ class RunFolder:
             },
             whole=finished,
         )
+
+
+def new_folder(board: str) -> Path:
+    """``runs/2026-11-23T120431Z_native``, with a number where that is there already."""
+    name = "".join(c if c.isalnum() or c in "-." else "_" for c in board.rpartition("/")[2])
+    base = f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}_{name}"
+    names = (base if n == 0 else f"{base}.{n}" for n in range(1000))
+    free = next((n for n in names if not (Path("runs") / n).exists()), None)
+    if free is None:
+        raise UsageError("run.exists", f"runs/{base} is there.", "name a folder: --out DIR")
+    return Path("runs") / free
 
 
 def finish(folder: Path, files: RunFiles, counters: Counters) -> None:

@@ -64,6 +64,8 @@ class Board:
     """Receive ring of the firmware."""
     gate: str
     """Pin that is high while audio is computed, or ""."""
+    profile: bool
+    """The firmware can send LAYER."""
     mic: str
     """For people: kind and pins of a microphone on the board, or ""."""
     upload: str
@@ -174,6 +176,7 @@ def board(name: str) -> Board:
             baud=int(ours["baud"]),
             ring_bytes=int(ours["ring_bytes"]),
             gate=str(ours.get("gate", "")),
+            profile=bool(ours.get("profile", True)),
             mic=_pins(str(ours["mic"]["kind"]).upper(), ours["mic"]) if "mic" in ours else "",
             uploads=tuple(map(str, ours["uploads"])),
             chip=str(ours.get("chip", "")),

@@ -50,6 +50,7 @@ COMMANDS = (
     Command("replay", "shiftmcu.host.replay", "make a run's files again from its link log"),
     Command("report", "shiftmcu.host.report", "one page of a run, with its pictures inside"),
     Command("compare", "shiftmcu.host.compare", "two runs side by side, within tolerances"),
+    Command("profile", "shiftmcu.host.profile", "what each layer costs, counted on the device"),
     Command("validate", "shiftmcu.host.validate", "compare every integer of PC and board"),
 )
 
@@ -122,7 +123,7 @@ def _versioned(document: Any) -> Any:
 
 def _injected(command: str) -> dict[str, Callable[..., Any]]:
     """What the packages may not import from each other is handed over here."""
-    if command in {"flash", "listen", "monitor", "validate", "demo"}:
+    if command in {"flash", "listen", "monitor", "validate", "demo", "profile"}:
         return {"load_clips": _load_clips, "emit": _emit, "plan": _plan, "reference": _reference}
     if command == "report":
         return {"plan": _plan}

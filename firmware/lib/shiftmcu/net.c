@@ -283,21 +283,20 @@ const int32_t *smcu_net_run(smcu_net_t *net)
     const record_t *features = &records(net)[0];
     uint8_t *input = block_of(net, features);
     bool decided = false;
+    smcu_net_part(net, 0);
     for (uint32_t i = 0; i < (uint32_t)features->rows * features->values; i++) {
         input[i] ^= ZERO_POINT;
     }
     for (uint32_t i = 0; i < model->n_layers; i++) {
         smcu_layer_t layer;
-        smcu_net_part(net, i);
-        if (records(net)[i + 1u].pooled && !decided) {
-            smcu_model_layer(model, i, &layer);
-            decided = layer.op == SMCU_OP_POOL && run_pool(net, i, &layer);
-            continue;
-        }
         smcu_model_layer(model, i, &layer);
-        run_conv(net, i, &layer);
+        if (!records(net)[i + 1u].pooled || decided) {
+            run_conv(net, i, &layer);
+        } else if (layer.op == SMCU_OP_POOL) {
+            decided = run_pool(net, i, &layer);
+        }
+        smcu_net_part(net, i + 1u); /* behind the last layer: SMCU_NET_HISTORY */
     }
-    smcu_net_part(net, model->n_layers + SMCU_NET_HISTORY);
     for (uint32_t i = 0; i <= model->n_layers; i++) {
         keep_history(net, &records(net)[i]);
     }
