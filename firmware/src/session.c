@@ -141,7 +141,7 @@ static void push_bytes(const uint8_t *bytes, size_t n_samples)
 
 static void push_zeros(size_t n)
 {
-    static const int16_t zeros[CHUNK_SAMPLES];
+    const int16_t zeros[CHUNK_SAMPLES] = {0};
 
     while (n > 0) {
         const size_t part = (n < CHUNK_SAMPLES) ? n : CHUNK_SAMPLES;
