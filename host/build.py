@@ -237,6 +237,7 @@ def _build_native(board: Board, folder: Path) -> str:
     defines = _output(
         [sys.executable, str(platform / "defines.py"), str(described), f"{folder}/intent_pins.h"]
     ).splitlines()
+    port = sorted(source.glob("port_native*.c"))
     own = [p for p in sorted(source.glob("*.c")) if not p.name.startswith("port_")]
     command = [
         *("cc", "-std=c99", "-O2", "-g", *_WARNINGS),
@@ -244,7 +245,7 @@ def _build_native(board: Board, folder: Path) -> str:
         f"-ffile-prefix-map={folder}=.",
         *(f"-D{macro}" for macro in defines),
         *("-I.", *(f"-Ifirmware/{part}" for part in ("src", "include", "lib", "lib/shiftmcu"))),
-        *(str(p.relative_to(folder)) for p in (*own, source / "port_native.c", *sources(folder))),
+        *(str(p.relative_to(folder)) for p in (*own, *port, *sources(folder))),
         *("-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,-Map=firmware.map"),
         *("-o", "firmware.elf"),
     ]

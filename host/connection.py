@@ -35,7 +35,8 @@ class Connection(Conversation):
         self.hello: p.HelloAck | None = None
 
     def open(self, nonce: int = 1) -> None:
-        """Greet the board; leads to ``Connected`` or ``Failed``."""
+        """Greet the board, whatever it is; leads to ``Connected`` or ``Failed``."""
+        self._info = None
         self._greet(nonce)
 
     def selftest(self) -> None:
@@ -43,6 +44,12 @@ class Connection(Conversation):
         self._require(State.READY)
         self._rule = None
         self._ask(State.TESTING, p.Selftest())
+
+    def upload(self, request: p.Message) -> None:
+        """One step of a model's way to the board (UP_...); leads to its ``UpAck``."""
+        self._require(State.READY)
+        self._rule = None
+        self._ask(State.UPLOADING, request)
 
     def release(self) -> None:
         """Let a stand-alone board listen by itself again; leads to ``Released``."""
@@ -71,6 +78,11 @@ class Connection(Conversation):
                 self.counters.board_rx_overruns = message.rx_overruns
             case p.SelftestAck():
                 if self.state is not State.TESTING:
+                    return []
+                self._answered(State.READY)
+                return [*self._recovered(), message]
+            case p.UpAck():
+                if self.state is not State.UPLOADING or not message.answers(self._retry.request):
                     return []
                 self._answered(State.READY)
                 return [*self._recovered(), message]

@@ -186,6 +186,25 @@ class Device:
             )
         return ack
 
+    def upload(self, request: p.Message) -> p.UpAck:
+        """One step of a model's way to the board (``host/push.py``).
+
+        Raises ``LinkError`` ``push.state`` when the board had to be greeted anew, ``link.*``.
+        """
+        self._session.upload(request)
+        for event in self._until((p.UpAck, Connected)):
+            if isinstance(event, p.UpAck):
+                return event
+        raise LinkError(
+            "push.state",
+            f"{self.info.board} was reset or away in mid-push. It goes on with the model it has.",
+            "check its power supply and cable, then push again",
+        )
+
+    def refresh(self) -> None:
+        """Greet again: ``info`` is then what the board says now."""
+        self.info = self._greet()
+
     def close_link(self) -> None:
         """Close the port only; an emulator goes on and takes the next host. A stand-alone board
         listens by itself again."""
@@ -246,7 +265,7 @@ class Device:
             self._session.write(np.ascontiguousarray(block, dtype="<i2").tobytes())
 
     def _until(
-        self, last: type, prepare: Callable[[], None] = lambda: None
+        self, last: type | tuple[type, ...], prepare: Callable[[], None] = lambda: None
     ) -> Iterator[SessionEvent]:
         """Run the session until an event of type ``last``; that one is yielded too.
 

@@ -98,7 +98,15 @@ class Emulator:
         self.close()
 
 
-def start(board: Board | str, elf: Path, *, icount: bool = True, mic: str = "") -> Emulator:
+def start(
+    board: Board | str,
+    elf: Path,
+    *,
+    icount: bool = True,
+    mic: str = "",
+    flash: Path | None = None,
+    power_cut: int | None = None,
+) -> Emulator:
     """Runs ``elf`` on an emulated board (``stm32f405-qemu``, ``native``).
 
     ``icount`` makes QEMU's time advance one tick per instruction: the firmware's counts are then
@@ -106,6 +114,8 @@ def start(board: Board | str, elf: Path, *, icount: bool = True, mic: str = "") 
     ``mic``: what the simulated microphone of the PC process (``i2s:FILE`` or ``pdm:FILE``, at the
         pace of the listener; ``live:`` before that: as time passes) or of an MPS2 image
         (``i2s:FILE``) hears.
+    ``flash``, ``power_cut`` (PC process only): the file of its model slots (default: memory), and
+        the number of their bytes that change before its power fails.
 
     Raises UsageError ``board.not_emulated``, ``mic.emulated``, ToolMissing ``tool.qemu``,
     FlashFailed ``flash.emulator`` with what the emulator printed.
@@ -118,7 +128,9 @@ def start(board: Board | str, elf: Path, *, icount: bool = True, mic: str = "") 
     if wanted.kind == "qemu":
         return _start_qemu(wanted, elf, mic, icount=icount)
     if wanted.kind == "process":
-        return _start_process(wanted, elf, mic)
+        options = {"--mic": mic, "--flash": flash, "--power-cut": power_cut}
+        given = {k: str(v) for k, v in options.items() if v not in ("", None)}
+        return _start_process(wanted, elf, [word for pair in given.items() for word in pair])
     raise UsageError(
         "board.not_emulated",
         f"{wanted.name} is hardware; it is not started but plugged in.",
@@ -171,11 +183,11 @@ def _start_qemu(board: Board, elf: Path, mic: str, *, icount: bool) -> Emulator:
     return emulator
 
 
-def _start_process(board: Board, elf: Path, mic: str) -> Emulator:
+def _start_process(board: Board, elf: Path, options: list[str]) -> Emulator:
     log = tempfile.TemporaryFile()  # noqa: SIM115  (the Emulator closes it)
     try:
         process = subprocess.Popen(
-            [str(elf), "--tcp", "0", "--until-stdin-closes", *(["--mic", mic] if mic else [])],
+            [str(elf), "--tcp", "0", "--until-stdin-closes", *options],
             stdin=subprocess.PIPE,  # dies with this process, however this process ends
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -20,6 +20,7 @@ class State(enum.Enum):
     READY = "ready"
     TESTING = "testing"
     RELEASING = "releasing"
+    UPLOADING = "uploading"
     STARTING = "starting"
     STREAMING = "streaming"
     STOPPING = "stopping"

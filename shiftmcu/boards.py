@@ -15,6 +15,8 @@ PlatformIO reads ``build``, ``upload`` and ``debug``; shiftmcu adds one object, 
     profile       false: the firmware has no LAYER (no room for it)
     mic           kind ("i2s", "pdm", "file" on the PC) and pins of a microphone on the board
     standalone    pins that intents raise in stand-alone mode, and more (docs/standalone.md)
+    push          model slots in flash: slot_bytes of each of the two, arena_bytes of RAM that a
+                  pushed model may need, at: offset of the first in flash, where it is fixed
     uploads       how firmware gets there, the first choice first
     drive         label of the drive that an on-board probe shows
     chip          the name that esptool gives it
@@ -68,6 +70,12 @@ class Board:
     """The firmware can send LAYER."""
     mic: str
     """For people: kind and pins of a microphone on the board, or ""."""
+    slot_bytes: int
+    """Flash of each of the two model slots; 0: models cannot be pushed to it."""
+    slots_at: int
+    """Offset of the first slot in flash: the firmware ends before it; 0: not in its flash."""
+    push_arena_bytes: int
+    """Arena that is there for pushed models, if the built-in one needs less."""
     upload: str
     """PlatformIO's upload protocol ("stlink"), or "process"."""
     uploads: tuple[str, ...]
@@ -86,6 +94,11 @@ class Board:
     state: str
     path: Path
     """The file that describes it."""
+
+    @property
+    def firmware_bytes(self) -> int:
+        """Flash that the firmware and its model may take."""
+        return self.slots_at or self.flash_bytes
 
     @property
     def kind(self) -> str:
@@ -163,6 +176,7 @@ def board(name: str) -> Board:
     """The board of that name. Raises BoardNotFound ``board.unknown``, UsageError ``board.file``."""
     data = manifest(name)
     ours, path = data["shiftmcu"], _files()[name]
+    push = ours.get("push") or {}
     try:
         found = Board(
             name=name,
@@ -178,6 +192,9 @@ def board(name: str) -> Board:
             gate=str(ours.get("gate", "")),
             profile=bool(ours.get("profile", True)),
             mic=_pins(str(ours["mic"]["kind"]).upper(), ours["mic"]) if "mic" in ours else "",
+            slot_bytes=int(push.get("slot_bytes", 0)),
+            slots_at=int(push.get("at", 0)),
+            push_arena_bytes=int(push.get("arena_bytes", 0)),
             uploads=tuple(map(str, ours["uploads"])),
             chip=str(ours.get("chip", "")),
             usb=tuple(map(str, ours.get("usb", ()))),

@@ -45,6 +45,11 @@ COMMANDS = (
     Command("convert", "shiftmcu.convert.convert_cli", "Keras model to .shift, C and a report"),
     Command("plan", "shiftmcu.convert.plan_cli", "RAM and flash against a board's budget"),
     Command("flash", "shiftmcu.host.flash", "build, write, boot and self-test a board"),
+    Command("push", "shiftmcu.host.push_cli", "another model onto a board, without its firmware"),
+    Command("rollback", "shiftmcu.host.rollback_cli", "back to the board's model before"),
+    Command(
+        "models", "shiftmcu.host.models_cli", "the models that a board holds, and their states"
+    ),
     Command("listen", "shiftmcu.host.listen", "stream audio to a board and print intents"),
     Command("monitor", "shiftmcu.host.monitor", "watch a board live and keep the run"),
     Command("replay", "shiftmcu.host.replay", "make a run's files again from its link log"),
@@ -123,6 +128,8 @@ def _versioned(document: Any) -> Any:
 
 def _injected(command: str) -> dict[str, Callable[..., Any]]:
     """What the packages may not import from each other is handed over here."""
+    if command in {"push", "rollback", "models"}:
+        return {"emit": _emit}
     if command in {"flash", "listen", "monitor", "validate", "demo", "profile"}:
         return {"load_clips": _load_clips, "emit": _emit, "plan": _plan, "reference": _reference}
     if command == "report":

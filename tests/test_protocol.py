@@ -54,6 +54,16 @@ SAMPLES: list[tuple[p.Message, str]] = [
     (p.Fault(3, 0x9000_0000, 5, 256), "03000000 00000090 05000000 00010000"),
     (p.Selftest(), ""),
     (p.SelftestAck(2, 1, 1), "0200 0100 0100 0000"),
+    (
+        p.UpBegin(3148, 1, 1, 0, 2, 1264, bytes(32)),
+        "4c0c0000 01000000 0100 0000 02000000 f0040000" + "00" * 32,
+    ),
+    (p.UpChunk(1, 256, b"\x01\x02\x03\x04"), "01000000 00010000 01020304"),
+    (p.UpEnd(1), "01000000"),
+    (p.UpTest(1), "01000000"),
+    (p.UpCommit(1), "01000000"),
+    (p.UpRetire(1), "01000000"),
+    (p.UpAck(1, 260, 0x61, 2, 1, 0, "ok"), "01000000 04010000 61 00 0200 0100 0000 6f6b"),
 ]
 
 
@@ -67,7 +77,9 @@ def test_bytes_there_and_back(message: p.Message, hex_bytes: str) -> None:
 @pytest.mark.parametrize("message", [m for m, _ in SAMPLES], ids=lambda m: type(m).__name__)
 def test_wrong_lengths_are_refused(message: p.Message) -> None:
     payload = message.encode()
-    any_tail = isinstance(message, p.Info | p.Log | p.Err | p.TensorOut | p.Audio)
+    any_tail = isinstance(
+        message, p.Info | p.Log | p.Err | p.TensorOut | p.Audio | p.UpChunk | p.UpAck
+    )
     head = len(payload) - len(message._tail())
     wrong = [payload[:cut] for cut in range(head if any_tail else len(payload))]
     for bad in wrong if any_tail else [*wrong, payload + b"\x00"]:

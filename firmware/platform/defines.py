@@ -42,6 +42,7 @@ def board_defines(manifest):
         (f"SMCU_MIC_{k.upper()}", pin_number(mic[k])) for k in ("clock", "data", "word") if k in mic
     ]
     pairs += [("SMCU_MIC_IRQ", f"{mic['irq']}u")] if "irq" in mic else []
+    pairs += push_defines(ours.get("push") or {})
     pairs += [("SMCU_MIC_WIRED_" + mic["kind"].upper(), 1)] if mic else []
     pairs += [("SMCU_MIC", 1)] if mic and ours["family"] not in ("stm32f4", "esp32") else []
     pairs += [("SMCU_STANDALONE", 1)] if ours.get("standalone", {}).get("on") else []
@@ -65,6 +66,12 @@ def intent_pins(manifest):
         f"#define SMCU_INTENT_PULSE_MS {alone.get('pulse_ms', 200)}u\n"
         "#define SMCU_INTENT_PINS \\\n" + ", \\\n".join(entries) + "\n"
     )
+
+
+def push_defines(push):
+    """Model slots: the code for them (SMCU_PUSH), and their numbers in bytes."""
+    numbers = [(f"SMCU_PUSH_{key.upper()}", f"{value}u") for key, value in push.items()]
+    return [("SMCU_PUSH", 1), *numbers] if push else []
 
 
 def all_defines(name, manifest):

@@ -5,10 +5,11 @@
 
 #include "frontend_tables.h"
 #include "microphone.h"
-#include "model/model.h"
 #include "port.h"
+#include "push.h"
 #include "results.h"
 #include "session.h"
+#include "slots.h"
 #include "standalone.h"
 #include "text.h"
 #include "version.h"
@@ -97,6 +98,51 @@ static void model_lines(const smcu_model_t *model)
     slots_line(model);
 }
 
+#ifdef SMCU_PUSH
+
+static void slot_lines(uint32_t slot)
+{
+    static const char *const keys[SMCU_SLOTS][6] = {
+        {"slot_a", "slot_a_why", "slot_a_tries", "slot_a_generation", "slot_a_bytes",
+         "slot_a_sha256"},
+        {"slot_b", "slot_b_why", "slot_b_tries", "slot_b_generation", "slot_b_bytes",
+         "slot_b_sha256"},
+    };
+    smcu_slot_header_t header;
+
+    text_line(keys[slot][0], smcu_slots_state_name(smcu_slots_state(slot)));
+    text_line(keys[slot][1], smcu_push_why(slot));
+    if (smcu_slots_header(slot, &header)) {
+        number_line(keys[slot][2], smcu_slots_tries_left(slot));
+        number_line(keys[slot][3], header.generation);
+        number_line(keys[slot][4], header.bytes);
+        hex_line(keys[slot][5], header.sha256, sizeof(header.sha256));
+    }
+}
+
+static void push_lines(void)
+{
+    static const char *const names[] = {"a", "b"};
+    const uint32_t running = smcu_push_running();
+
+    number_line("slot_room", smcu_slots_room());
+    if (smcu_slots_room() > 0u) {
+        text_line("running", running == SMCU_SLOT_NONE ? "built-in" : names[running]);
+        text_line("built_in_sha256", SMCU_MODEL_SHA256);
+        text_line("signatures", "none");
+        slot_lines(0);
+        slot_lines(1);
+    }
+}
+
+#else
+
+static void push_lines(void)
+{
+}
+
+#endif
+
 void smcu_info_send(smcu_status_t model_status)
 {
     const smcu_port_info_t *port = smcu_port_info();
@@ -117,13 +163,14 @@ void smcu_info_send(smcu_status_t model_status)
     number_line("tick_hz", port->tick_hz);
     number_line("abi", SMCU_MODEL_ABI);
     hex_line("frontend_id", id, sizeof(id));
-    number_line("arena_bytes", SMCU_MODEL_ARENA_BYTES);
+    number_line("arena_bytes", SMCU_ARENA_BYTES);
     number_line("state_bytes", (uint32_t)(sizeof(smcu_stream) - sizeof(smcu_frontend_t)));
     number_line("frontend_bytes", (uint32_t)sizeof(smcu_frontend_t));
     number_line("ring_bytes", SMCU_RX_RING_BYTES);
     text_line("microphone", smcu_microphone_kind());
     text_line("stand_alone", SMCU_STANDALONE_BUILT);
     number_line("stack_free", smcu_port_stack_free());
+    push_lines();
     text_line("model_status", smcu_status_name(model_status));
     if (model_status == SMCU_OK) {
         model_lines(smcu_session_model());

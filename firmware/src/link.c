@@ -8,6 +8,7 @@
 #include "info.h"
 #include "microphone.h"
 #include "port.h"
+#include "push.h"
 #include "results.h"
 #include "ring.h"
 #include "session.h"
@@ -28,7 +29,7 @@ static uint16_t last_seq;
 void smcu_link_init(void)
 {
     smcu_frame_decoder_init(&smcu_packet);
-    model_status = smcu_session_init();
+    model_status = smcu_push_boot();
     heartbeat_us = smcu_port_micros();
     if (model_status == SMCU_OK) {
         (void)smcu_standalone_start();
@@ -167,7 +168,9 @@ static void dispatch(const smcu_frame_t *packet)
         stream_packet(packet);
         break;
     default:
-        smcu_wire_error(SMCU_LINK_ERR_UNKNOWN, "unknown packet type");
+        if (!smcu_push_packet(packet, &model_status)) {
+            smcu_wire_error(SMCU_LINK_ERR_UNKNOWN, "unknown packet type");
+        }
         break;
     }
 }

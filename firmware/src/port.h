@@ -68,6 +68,15 @@ void smcu_port_mic_stop(void);
 void smcu_port_pin_start(uint32_t pin);
 void smcu_port_pin(uint32_t pin, bool high);
 
+/* The flash of the model slots (slots.h), in ports built with SMCU_PUSH only: two pieces of the same
+ * size, where the core reads them. Bytes of each; 0: this machine has none. */
+uint32_t smcu_port_slot_bytes(void);
+const uint8_t *smcu_port_slot(uint32_t slot);
+/* False: the flash did not do it. Erased is 0xff; a write only clears bits; `at` and `n` are
+ * multiples of 4. Nothing need be received meanwhile. */
+bool smcu_port_slot_erase(uint32_t slot);
+bool smcu_port_slot_write(uint32_t slot, uint32_t at, const uint8_t *bytes, uint32_t n);
+
 /* Least number of stack bytes that were ever free; 0: not known. */
 uint32_t smcu_port_stack_free(void);
 

@@ -2,6 +2,8 @@
  *
  *   firmware --tcp PORT [--until-stdin-closes]    0 chooses a port; prints "READY port=N"
  *   firmware --pty [--until-stdin-closes]         prints "READY pty=PATH"
+ *   ... --flash FILE                              the model slots live there (default: in memory)
+ *   ... --power-cut N                             the power fails when N bytes of them have changed
  *   ... --mic i2s:FILE | --mic pdm:FILE           a microphone that hears FILE: the raw bytes that
  *                                                 its DMA would bring, at the pace of the listener,
  *                                                 while somebody is connected, or with
@@ -30,6 +32,7 @@
 #include <unistd.h>
 
 #include "microphone.h"
+#include "port_native_flash.h"
 #include "ring.h"
 
 #define WAIT_MS 100
@@ -55,7 +58,7 @@ static uint32_t mic_started_us, mic_halves;
 static void die(const char *what)
 {
     perror(what);
-    exit(1);
+    _exit(1); /* a READY that waits in stdout's buffer is not said */
 }
 
 static void open_tcp(const char *text)
@@ -160,9 +163,17 @@ static bool hear(void)
     return true;
 }
 
+static void open_flash(const char *path)
+{
+    if (!smcu_native_flash_open(path)) {
+        die("firmware: --flash");
+    }
+}
+
 void smcu_port_init(int argc, char **argv)
 {
     struct timespec now;
+    const char *flash = NULL;
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--tcp") == 0 && i + 1 < argc) {
@@ -171,14 +182,19 @@ void smcu_port_init(int argc, char **argv)
             open_pty();
         } else if (strcmp(argv[i], "--mic") == 0 && i + 1 < argc) {
             open_mic(argv[++i]);
+        } else if (strcmp(argv[i], "--flash") == 0 && i + 1 < argc) {
+            flash = argv[++i];
+        } else if (strcmp(argv[i], "--power-cut") == 0 && i + 1 < argc) {
+            smcu_native_flash_cut((uint32_t)strtoul(argv[++i], NULL, 10));
         } else if (strcmp(argv[i], "--until-stdin-closes") == 0) {
             watch_stdin = true;
         } else {
-            fprintf(stderr, "usage: firmware --tcp PORT | --pty [--mic KIND:FILE] "
-                            "[--until-stdin-closes]\n");
+            fprintf(stderr, "usage: firmware --tcp PORT | --pty [--flash FILE] [--power-cut N] "
+                            "[--mic KIND:FILE] [--until-stdin-closes]\n");
             exit(2);
         }
     }
+    open_flash(flash);
     if (listener < 0 && peer < 0) {
         open_tcp("0");
     }

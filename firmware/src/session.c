@@ -5,7 +5,6 @@
 #include "bytes.h"
 #include "intent.h"
 #include "microphone.h"
-#include "model/model.h"
 #include "port.h"
 #include "results.h"
 #include "selftest.h"
@@ -19,7 +18,7 @@
 #define MIC_SAMPLES 320u
 
 smcu_stream_t smcu_stream;
-uint32_t smcu_arena[(SMCU_MODEL_ARENA_BYTES + 3u) / 4u];
+uint32_t smcu_arena[(SMCU_ARENA_BYTES + 3u) / 4u];
 
 static smcu_model_t model;
 static uint16_t own_threshold, own_min_margin; /* the model's: RULE changes those in `model` */
@@ -34,10 +33,10 @@ static struct {
     uint32_t missing_samples;
 } session;
 
-smcu_status_t smcu_session_init(void)
+smcu_status_t smcu_session_open(const void *blob, size_t n_bytes)
 {
     const smcu_hooks_t hooks = {.ticks = smcu_port_ticks, .features = smcu_results_features};
-    smcu_status_t status = smcu_model_open(&model, smcu_model_blob, SMCU_MODEL_BYTES);
+    smcu_status_t status = smcu_model_open(&model, blob, n_bytes);
 
     if (status == SMCU_OK) {
         status = smcu_stream_init(&smcu_stream, &model, smcu_arena, sizeof(smcu_arena), &hooks);
@@ -48,6 +47,11 @@ smcu_status_t smcu_session_init(void)
         own_min_margin = model.min_margin;
     }
     return status;
+}
+
+smcu_status_t smcu_session_built_in(void)
+{
+    return smcu_session_open(smcu_model_blob, SMCU_MODEL_BYTES);
 }
 
 const smcu_model_t *smcu_session_model(void)

@@ -7,14 +7,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/model.h"
 #include "stream.h"
+
+/* Memory of the network: the built-in model's need, or more where other models may come. */
+#if defined(SMCU_PUSH_ARENA_BYTES) && SMCU_PUSH_ARENA_BYTES > SMCU_MODEL_ARENA_BYTES
+#define SMCU_ARENA_BYTES SMCU_PUSH_ARENA_BYTES
+#else
+#define SMCU_ARENA_BYTES SMCU_MODEL_ARENA_BYTES
+#endif
 
 extern smcu_stream_t smcu_stream;
 
-/* Opens the model and takes its arena. SMCU_OK, or why there will be no stream. */
-smcu_status_t smcu_session_init(void);
+/* Opens a model, which must stay where it is, and gives it the arena; no stream may run. SMCU_OK, or
+ * why there will be no stream. */
+smcu_status_t smcu_session_open(const void *blob, size_t n_bytes);
 
-/* The model that was opened; valid when smcu_session_init said SMCU_OK. */
+/* Opens the model that the firmware was built around. */
+smcu_status_t smcu_session_built_in(void);
+
+/* The model that was opened; valid when that said SMCU_OK. */
 const smcu_model_t *smcu_session_model(void);
 
 bool smcu_session_running(void);
