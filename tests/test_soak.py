@@ -30,7 +30,7 @@ def test_a_short_soak_on_the_emulated_board(
         pytest.skip("no qemu-system-arm")
     monkeypatch.setenv("SHIFTMCU_CACHE", str(tmp_path))
     monkeypatch.setenv("SHIFTMCU_PLATFORM", "local")
-    table = dict(soak.run("stm32f405-qemu", 0.2, "fsc-tiny", seed=1))
+    table = dict(soak.run("stm32f405-qemu", 0.2, "fsc-tiny", seed=1, icount=True))
     assert table["deviations"] == "0"
     assert int(table["decisions compared"]) >= 12 * 16000 // 2560 - 1
     assert int(table["events compared"]) > 0

@@ -2,8 +2,12 @@
 
 Commands every few seconds, noise between them, from a seed. What must not happen: a logit or event
 that differs from the C runtime on this PC, a lost or doubled sample or packet, a stack or memory
-that grows, a count of instructions that drifts. A line of progress per minute of audio, a table at
-the end, exit code 1 on any deviation.
+that grows, a board that was reset. A line of progress per minute of audio, a table at the end, exit
+code 1 on any deviation.
+
+Nearly all the time goes into QEMU's UART: a turn of its main loop and a wake of its CPU thread for
+every byte, 32,000 a second of audio. So time advances by itself there, and ticks are ns; with
+``--icount`` they are exact instructions, at twice the cost.
 """
 
 from __future__ import annotations
@@ -22,12 +26,12 @@ from numpy.typing import NDArray
 from shiftmcu import native
 from shiftmcu.audio import SAMPLE_RATE_HZ, read_audio
 from shiftmcu.convert.emit import emit
-from shiftmcu.errors import CheckFailed, ShiftMcuError, UsageError
+from shiftmcu.errors import CheckFailed, LinkError, ShiftMcuError, UsageError
 from shiftmcu.host import emulator, models
 from shiftmcu.host import protocol as p
 from shiftmcu.host.build import build_firmware
 from shiftmcu.host.device import Device
-from shiftmcu.host.events import Counters, SessionEvent, Timing
+from shiftmcu.host.events import Counters, Recovered, SessionEvent, Timing
 from shiftmcu.host.link import open_link
 
 BLOCK_SAMPLES = SAMPLE_RATE_HZ // 10
@@ -73,6 +77,8 @@ class Soak:
     decisions: int = 0
     events: int = 0
     samples: int = 0
+    silences: int = 0
+    """Times that the board was silent and nothing was lost: a PC that is busy elsewhere."""
     stack_free: set[int] = field(default_factory=set)
     settled_stack_free: int = 0
     """The least free stack of the first decisions."""
@@ -102,6 +108,10 @@ class Soak:
                 if message.decision < SETTLING_DECISIONS:
                     self.settled_stack_free = message.stack_free
                 self.ticks += message.frontend_ticks + message.network_ticks
+            case Recovered():
+                self.silences += not message.reset
+                if message.reset:
+                    self._deviates(f"the board was reset at sample {message.first_sample}")
             case p.Gap():
                 self._deviates(f"samples {message.first_missing}+{message.count} were lost")
             case p.Done():
@@ -160,7 +170,9 @@ def resident_bytes(pid: int | str) -> int:
     return 4096 * int(Path(f"/proc/{pid}/statm").read_text().split()[1])
 
 
-def run(board: str, minutes: float, model_name: str, seed: int) -> list[tuple[str, str]]:
+def run(
+    board: str, minutes: float, model_name: str, seed: int, *, icount: bool = False
+) -> list[tuple[str, str]]:
     """The table of figures. Raises CheckFailed ``soak.deviation``; ``build.*``, ``link.*``."""
     model = models.choose(model_name)
     paths = sorted((models.models_folder() / "demo").glob("*.flac"))
@@ -172,12 +184,16 @@ def run(board: str, minutes: float, model_name: str, seed: int) -> list[tuple[st
     start = time.monotonic()
     build = build_firmware(board, emit(model.graph))
     with (
-        emulator.start(board, build.elf) as running,
+        emulator.start(board, build.elf, icount=icount) as running,
         Device(open_link(running.url), model, PATIENT) as device,
     ):
         device.emulator = running
         before = replace(device.counters)  # joining a board in mid-sentence is no loss
-        memory = _listen(device, soak, audio, minutes)
+        try:
+            memory = _listen(device, soak, audio, minutes)
+        except LinkError:
+            print(_state(device, soak), file=sys.stderr)
+            raise
         soak.close(before, device.counters)
     for name, first, last in memory:
         if last - first > GROWTH_BYTES:
@@ -192,6 +208,17 @@ def run(board: str, minutes: float, model_name: str, seed: int) -> list[tuple[st
             f"tools/soak.py --board {board} --minutes {minutes:g} --seed {seed}",
         )
     return table
+
+
+def _state(device: Device, soak: Soak) -> str:
+    """What is known when the link has ended: of an emulator that died, or one that starves."""
+    assert device.emulator is not None
+    process = device.emulator.process
+    lived = "lives" if process.poll() is None else f"ended with {process.returncode}"
+    return (
+        f"{soak.samples} samples played, {soak.decisions} decisions; the emulator {lived}: "
+        f"{device.emulator.messages() or 'it printed nothing'}; {device.counters}"
+    )
 
 
 def _listen(
@@ -235,6 +262,7 @@ def _table(
             "ticks",
             f"{soak.ticks} {unit} ({per_second} per second of audio)",
         ),
+        ("silences without a loss", str(soak.silences)),
         ("free stack seen (bytes)", ", ".join(map(str, sorted(soak.stack_free)))),
         *((f"memory of {n} (MiB)", f"{a / 2**20:.1f} -> {b / 2**20:.1f}") for n, a, b in memory),
         ("deviations", str(len(soak.deviations))),
@@ -247,9 +275,10 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0, help="of audio (default: 60)")
     parser.add_argument("--model", default=models.DEFAULT_MODEL, help="MODEL.shift or a name")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--icount", action="store_true", help="count instructions (slower)")
     args = parser.parse_args()
     try:
-        for key, value in run(args.board, args.minutes, args.model, args.seed):
+        for key, value in run(args.board, args.minutes, args.model, args.seed, icount=args.icount):
             print(f"{key:<28} {value}")
     except ShiftMcuError as error:
         print(error, file=sys.stderr)
