@@ -27,7 +27,7 @@ from shiftmcu.files import cache_folder
 from shiftmcu.host import pio
 from shiftmcu.host.stand_alone import StandAlone
 
-__all__ = ["BuildResult", "build_firmware", "esp32_images"]
+__all__ = ["BuildResult", "build_firmware", "esp32_images", "project"]
 
 BLOB_SYMBOL = "smcu_model_blob"
 _MODEL_FILES = ("model.c", "model.h")
@@ -76,7 +76,7 @@ def build_firmware(
     wanted = boards.board(board) if isinstance(board, str) else board
     target = boards.board(wanted.firmware)
     described = stand_alone.manifest(target) if stand_alone else boards.manifest(target.name)
-    files = _project(target, _model_texts(model), described)
+    files = project(target, _model_texts(model), described)
     if build_dir is not None:
         shutil.rmtree(build_dir, ignore_errors=True)
         return _result(wanted, _build(target, files, build_dir.resolve()))
@@ -117,10 +117,10 @@ def _model_texts(model: Path | Mapping[str, str]) -> dict[str, bytes]:
     return {name: texts[name] for name in _MODEL_FILES}
 
 
-def _project(
+def project(
     board: Board, model: Mapping[str, bytes], described: Mapping[str, Any]
 ) -> dict[str, bytes]:
-    """Every file of the staged project: path -> bytes; ``described``: the board's file."""
+    """Every file of the PlatformIO project: path -> bytes; ``described``: the board's file."""
     root = boards.firmware_root()
     doors = ["platformio.ini"]
     if board.family == "esp32":

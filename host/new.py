@@ -1,4 +1,4 @@
-"""``shiftmcu new NAME``: a project folder to carry on with: intents, README, .gitignore."""
+"""``shiftmcu new NAME``: a project folder to carry on with: intents, README, the firmware."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from shiftmcu import boards
 from shiftmcu.boards import Board
 from shiftmcu.errors import UsageError
 from shiftmcu.files import write_all
-from shiftmcu.host.new_templates import BLANK, GITIGNORE, README, WAKEWORDS
+from shiftmcu.host.new_firmware import MODEL_FOLDER, firmware_project
+from shiftmcu.host.new_templates import BLANK, FIRMWARE, GITIGNORE, README, WAKEWORDS
 from shiftmcu.host.show import say
 
 TEMPLATES = ("fsc", "wakewords", "blank")
@@ -45,25 +46,29 @@ def run(args: argparse.Namespace, *, fsc_intents: Callable[[], str], **_: object
             "choose another name, or carry on there: its README has the commands",
         )
     intents = {"blank": BLANK, "wakewords": WAKEWORDS}.get(args.template) or fsc_intents()
-    files = {
+    texts = {
         "intents.yaml": intents,
         "README.md": readme(folder.name, board),
         ".gitignore": GITIGNORE,
     }
-    write_all(folder, {name: text.encode() for name, text in files.items()})
-    say("made", f"{folder}: {', '.join(files)}")
+    files = {name: text.encode() for name, text in texts.items()} | firmware_project(board)
+    write_all(folder, files)
+    made = sorted({name.partition("/")[0] for name in files})
+    say("made", f"{folder}: {', '.join(made)}")
     say("next", f"cd {folder}   then edit intents.yaml, and run the commands of README.md")
-    return {"folder": str(folder), "board": board.name, "files": sorted(files)}
+    return {"folder": str(folder), "board": board.name, "files": made}
 
 
 def readme(name: str, board: Board) -> str:
     """The README of a project for ``board``: hardware is reached by its port."""
     hardware = board.kind == "serial"
-    return README.format(
+    template = README if board.kind == "process" else README + FIRMWARE
+    return template.format(
         name=name,
         title=board.title,
         board=board.name,
         port=" --port PORT" if hardware else "",
+        build="build" if board.kind == "process" else MODEL_FOLDER,
         where="--port PORT" if hardware else f"--board {board.name}",
         starts="writes it (PORT: see `shiftmcu boards --connected`)" if hardware else "starts it",
     )

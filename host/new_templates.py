@@ -52,7 +52,7 @@ reject:
 """
 )
 
-GITIGNORE = "corpus/\nruns/\nbuild/\n*.zip\n"
+GITIGNORE = "corpus/\nruns/\nbuild/\n.pio/\nfirmware/lib/model/\n*.zip\n"
 
 README = """\
 # {name}
@@ -62,9 +62,9 @@ else is made from it. Change it, then run these commands in this folder, in this
 
     shiftmcu synth --intents intents.yaml --out corpus
     shiftmcu train --data csv:corpus/labels.csv --network tiny --bits 3 --out runs/{name}
-    shiftmcu convert runs/{name}/model.keras --out build --board {board}
-    shiftmcu flash --board {board} --model build/model.shift{port}
-    shiftmcu listen {where} --model build/model.shift --wav hello.wav
+    shiftmcu convert runs/{name}/model.keras --out {build} --board {board}
+    shiftmcu flash --board {board} --model {build}/model.shift{port}
+    shiftmcu listen {where} --model {build}/model.shift --wav hello.wav
 
 - `synth` speaks every wording in every installed voice. Own recordings join in by a second
   `--data csv:mine.csv` (columns `file` and the slots of `intents.yaml`) of `train`.
@@ -75,4 +75,10 @@ else is made from it. Change it, then run these commands in this folder, in this
 - `listen` plays a recording of yours to the board and prints what it understood.
 
 When something is missing, `shiftmcu doctor` says what to install. Every command has `--help`.
+"""
+
+FIRMWARE = """
+The folder is a PlatformIO project as well. After `convert`, `pio run` builds what `flash` builds,
+and `pio run -t upload` writes it (`platformio.ini`). `firmware/` is a copy, yours to change;
+`shiftmcu flash` goes on building its own.
 """

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib.util
 import json
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from graphs import tiny_graph
+from test_build import need_tools
 
-from shiftmcu import boards, cli
-from shiftmcu.host import new
+from shiftmcu import boards, cli, files
+from shiftmcu.convert.emit import emit
+from shiftmcu.host import new, pio
+from shiftmcu.host.build import build_firmware
 from shiftmcu.train import phrases
 
 QUICK = {
@@ -45,6 +52,46 @@ def test_every_template_is_a_project(template: str, here: Path, capsys) -> None:
     named = [words[0] for words in commands(here / "lights")]
     assert named == ["synth", "train", "convert", "flash", "listen"]
     assert set(named) <= known
+
+
+def sections(text: str) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None, comment_prefixes=(";",))
+    parser.read_string(text)
+    return parser
+
+
+@pytest.mark.parametrize("board", [b.name for b in boards.all_boards() if b.kind != "process"])
+def test_the_firmware_is_a_project_of_its_own(board: str, here: Path) -> None:
+    """Every section and file that platformio.ini names is in the folder, and no other board."""
+    assert cli.main(["new", "lights", "--board", board]) == 0
+    ini = (here / "lights/platformio.ini").read_text()
+    parsed = sections(ini)
+    name = boards.board(board).firmware
+    (default,) = parsed["platformio"]["default_envs"].split()
+    assert default in (name, f"{name}_local") and f"env:{default}" in parsed
+    environments = {s for s in parsed.sections() if s.startswith("env:")}
+    assert environments <= {f"env:{name}", f"env:{name}_local"}
+    for section in parsed.sections():
+        named = [n.strip() for n in parsed[section].get("extends", "").split(",") if n.strip()]
+        named += re.findall(r"\$\{([^.}]+)\.", "".join(parsed[section].values()))
+        assert set(named) <= set(parsed.sections()), section
+    for key in ("src_dir", "include_dir", "lib_dir", "boards_dir"):
+        assert (here / "lights" / parsed["platformio"][key]).is_dir()
+    assert [f.stem for f in (here / "lights/firmware/boards").iterdir()] == [name]
+    assert (here / "lights/CMakeLists.txt").is_file() == (boards.board(board).family == "esp32")
+
+
+def test_pio_run_builds_what_flash_builds(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_tools("stm32f405")
+    monkeypatch.setenv("SHIFTMCU_CACHE", str(here / "cache"))
+    monkeypatch.setenv("SHIFTMCU_PLATFORM", "local")
+    assert cli.main(["new", "lights", "--board", "stm32f405"]) == 0
+    model = emit(tiny_graph(np.random.default_rng(1)))
+    files.write_all(here / "lights/firmware/lib/model", {k: v.encode() for k, v in model.items()})
+    said = pio.run(here / "lights", "stm32f405_local", local=True)
+    assert "RAM:" in said and "Flash:" in said and "warning" not in said
+    built = (here / "lights/.pio/build/stm32f405_local/firmware.elf").read_bytes()
+    assert built == build_firmware("stm32f405", model).elf.read_bytes()
 
 
 def test_commands_are_parsed_for_every_board(here: Path) -> None:
