@@ -104,7 +104,7 @@ class Course:
                 self.heard_decisions = message.decision + 1
                 self.heard_events += isinstance(message, p.Event)
                 self._hear_until(message.end_sample)
-            case p.Lat():
+            case p.Lat() | p.Layer():
                 self.heard_decisions = message.decision + 1
             case p.Level():
                 self._hear_until(message.end_sample)
@@ -123,7 +123,7 @@ class Course:
                 decision, end, flags = self._decided(message)
                 known = replace(message, decision=decision, end_sample=end, flags=flags)
                 return replace(known, stream_id=self.stream_id)
-            case p.Lat() | p.TensorOut():
+            case p.Lat() | p.TensorOut() | p.Layer():
                 return replace(message, decision=message.decision + self._first_decision)
             case p.Features():
                 frame = message.first_frame + self.first_sample // HOP_SAMPLES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import socket
@@ -26,7 +27,7 @@ from shiftmcu.frontend import HOP_SAMPLES, WINDOW_SAMPLES
 from shiftmcu.host import emulator, monitor
 from shiftmcu.host import protocol as p
 from shiftmcu.host.build import build_firmware
-from shiftmcu.host.course import Grid
+from shiftmcu.host.course import Course, Grid
 from shiftmcu.host.device import Device, connect
 from shiftmcu.host.events import Interrupted, Recovered, State, Timing
 from shiftmcu.host.fake_device import Behaviour, FakeBoard
@@ -273,6 +274,29 @@ def test_the_grid_is_the_boards() -> None:
         assert grid.decisions(end - 1) == number
     assert grid.decisions(0) == 0
     assert [grid.decisions_begun(n) for n in (0, 1, 2560, 2561)] == [0, 1, 1, 2]
+
+
+NUMBERS = {"decision": 5, "end_sample": 5 * 2560, "first_frame": 40, "stream_id": 0}
+
+
+@pytest.mark.parametrize("field", NUMBERS)
+def test_every_message_counts_on_after_a_reset(field: str) -> None:
+    """Whatever of the board's messages speaks of a decision, a frame or a stream is moved."""
+    course = Course(7, p.SOURCE_HOST, exact=True, want=0, grid=Grid(8, 5000))
+    course.begin_anew(5, 0)
+    found = set()
+    for kind in p.Message.__subclasses__() + p.BytesMessage.__subclasses__():
+        names = [f.name for f in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+        if field not in names or kind in (p.Start, p.Stop):
+            continue
+        values = {
+            n: b"" if n == "data" else () if n in ("values", "classes", "ticks") else 0
+            for n in names
+        }
+        moved = course.take(kind(**values))
+        found.add(kind)
+        assert getattr(moved, field) == (7 if field == "stream_id" else NUMBERS[field]), kind
+    assert found and (field != "decision" or found >= {p.Logits, p.Event, p.Lat, p.Layer})
 
 
 @needs_cc
