@@ -56,9 +56,13 @@ void smcu_stream_reset(smcu_stream_t *stream);
 size_t smcu_stream_push(smcu_stream_t *stream, const int16_t *pcm, size_t n_samples,
                         smcu_result_t *result);
 size_t smcu_stream_flush_samples(const smcu_stream_t *stream);
+
+uint32_t smcu_activity_hold(const smcu_model_t *model);
 """
 
-INCLUDES = '#include "stream.h"\n#include "frame.h"\n#include "frontend_tables.h"\n'
+INCLUDES = (
+    '#include "activity.h"\n#include "stream.h"\n#include "frame.h"\n#include "frontend_tables.h"\n'
+)
 
 
 def sources() -> list[str]:

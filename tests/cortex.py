@@ -21,7 +21,8 @@ RAM_BYTES = 0x4_0000
 INPUT = RAM + 0x2_0000  # behind .data and .bss
 BLOB = 0x0010_0000
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Werror"]
-MICROPHONE_SOURCES = ("level.c", "mic.c", "pdm.c", "pdm_tables.c")  # where a board has one
+MICROPHONE_SOURCES = ("activity.c", "level.c", "mic.c", "pdm.c", "pdm_tables.c")
+"""Where a board has one."""
 FRONTEND_SOURCES = ("fft.c", "frontend.c", "frontend_tables.c")
 
 
@@ -131,6 +132,16 @@ class Machine:
         """Push up to 60,000 samples; the sum of all logits, modulo 2^32."""
         self._uc.mem_write(INPUT, pcm.astype("<i2").tobytes())
         return self.call("cost_push", INPUT, len(pcm))
+
+    def activity(self, pcm: NDArray[np.int16]) -> int:
+        """Show samples to the voice-activity gate; the hops with which it is awake."""
+        self._uc.mem_write(INPUT, pcm.astype("<i2").tobytes())
+        return self.call("cost_activity", INPUT, len(pcm))
+
+    def pdm(self, bits: bytes) -> int:
+        """Convert PDM bits, whole tenths of a second of 1.024 MHz; the sum of the samples."""
+        self._uc.mem_write(INPUT, bits)
+        return self.call("cost_pdm", INPUT, len(bits) // 8)
 
     def instructions(self) -> dict[str, int]:
         """Instructions per function since the last call of this, most expensive first."""

@@ -26,7 +26,7 @@ LIBRARY = TESTS.parent / "firmware" / "lib" / "shiftmcu"
 GOLDEN = TESTS / "golden" / "frontend.json"
 SPEECH = TESTS.parents[1] / "shared" / "speech" / "wakewords"
 SOURCES = ("bytes.c", "fft.c", "frame.c", "frontend.c", "frontend_tables.c")
-SOURCES += ("level.c", "mic.c", "pdm.c", "pdm_tables.c")
+SOURCES += ("activity.c", "level.c", "mic.c", "pdm.c", "pdm_tables.c")
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"]
 LOUDEST = 32767

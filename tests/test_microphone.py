@@ -19,7 +19,7 @@ from shiftmcu.microphone import Format
 TESTS = Path(__file__).parent
 LIBRARY = TESTS.parent / "firmware" / "lib" / "shiftmcu"
 SOURCES = ("bytes.c", "fft.c", "frame.c", "frontend.c", "frontend_tables.c")
-SOURCES += ("level.c", "mic.c", "pdm.c", "pdm_tables.c")
+SOURCES += ("activity.c", "level.c", "mic.c", "pdm.c", "pdm_tables.c")
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"]
 BIT_HZ = 1_024_000

@@ -18,7 +18,7 @@ from host_rig import arguments
 from numpy.typing import NDArray
 from test_build import need_tools
 
-from shiftmcu import __version__, boards, microphone, native
+from shiftmcu import __version__, activity, boards, microphone, native
 from shiftmcu.audio import read_audio
 from shiftmcu.convert.emit import emit
 from shiftmcu.errors import UsageError
@@ -28,7 +28,7 @@ from shiftmcu.host.device import connect
 from shiftmcu.host.stand_alone import StandAlone
 from shiftmcu.microphone import Format
 
-SECOND = 16_000
+SECOND, HOP = 16_000, 320
 BOARDS = {"native": 6, "mps2-an385": 1}
 I2S = Format("i2s")
 MODEL = models.bundled_model(models.DEFAULT_MODEL)
@@ -109,10 +109,24 @@ def commands(count: int) -> NDArray[np.int16]:
     return np.concatenate([np.pad(read_audio(p)[0] // 2, (0, SECOND // 2)) for p in paths])
 
 
-def expected(pcm: NDArray[np.int16]) -> list[native.Event]:
+def heard_and_awake(pcm: NDArray[np.int16]) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
     heard = microphone.convert(microphone.i2s_bytes(pcm, I2S), I2S)
-    decisions = native.Stream(native.Model(MODEL.data)).push(heard)
-    return [d.event for d in decisions if d.event is not None]
+    view = native.Model(MODEL.data).view
+    hold = activity.hold_hops(view.hop_frames, MODEL.graph.decision.smooth_shift)
+    return heard, activity.awake(heard, hold)
+
+
+def awake_hops(pcm: NDArray[np.int16]) -> int:
+    return int(heard_and_awake(pcm)[1].sum())
+
+
+def expected(pcm: NDArray[np.int16]) -> list[native.Event]:
+    """What the network says to the pieces of audio that wake it, each a stream of its own."""
+    heard, awake = heard_and_awake(pcm)
+    pieces = activity.segments(awake)
+    network = native.Model(MODEL.data)
+    streams = [native.Stream(network).push(heard[start:end]) for start, end in pieces]
+    return [d.event for decisions in streams for d in decisions if d.event is not None]
 
 
 @pytest.mark.parametrize(("board", "count"), BOARDS.items())
@@ -149,8 +163,16 @@ def test_a_host_takes_over_and_lets_go(tmp_path: Path) -> None:
         text = b""
         while len(LINE.findall(text)) < len(events):
             text += client.socket.recv(4096)
+        while b"MIC END" not in machine.output():
+            time.sleep(0.02)
+        time.sleep(1.2)  # a whole second of rest
         client.hello()
-        assert client.info()["stand_alone"] == "yes"
+        info = client.info()
+        assert info["stand_alone"] == "yes"
+        heard, hears = len(pcm) // HOP, awake_hops(pcm)
+        assert 0 < hears < heard and int(info["heard_hops"]) == heard
+        assert int(info["awake_hops"]) == hears
+        assert 0 < int(info["slept_ms"]) <= int(info["alone_ms"])
         assert client.receive(bc.HEARTBEAT).numbers("IIIB")[3] == 0
         assert pins_of(machine)[-1] == (3, False)  # all of them low
         got = client.play(pcm, want=1)

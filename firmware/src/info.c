@@ -143,6 +143,16 @@ static void push_lines(void)
 
 #endif
 
+#ifdef SMCU_STANDALONE
+static void alone_lines(const smcu_standalone_count_t *count)
+{
+    number_line("alone_ms", count->alone_ms);
+    number_line("slept_ms", count->slept_ms);
+    number_line("heard_hops", count->heard_hops);
+    number_line("awake_hops", count->awake_hops);
+}
+#endif
+
 void smcu_info_send(smcu_status_t model_status)
 {
     const smcu_port_info_t *port = smcu_port_info();
@@ -169,6 +179,9 @@ void smcu_info_send(smcu_status_t model_status)
     number_line("ring_bytes", SMCU_RX_RING_BYTES);
     text_line("microphone", smcu_microphone_kind());
     text_line("stand_alone", SMCU_STANDALONE_BUILT);
+#ifdef SMCU_STANDALONE
+    alone_lines(smcu_standalone_count());
+#endif
     number_line("stack_free", smcu_port_stack_free());
     push_lines();
     text_line("model_status", smcu_status_name(model_status));

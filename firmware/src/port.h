@@ -48,6 +48,9 @@ void smcu_port_write(const uint8_t *bytes, size_t n);
 /* Sleeps until bytes wait in smcu_rx_ring, at most about 100 ms. */
 void smcu_port_wait(void);
 
+/* Microseconds that smcu_port_wait has slept, modulo 2^32; in ports built with SMCU_MIC only. */
+uint32_t smcu_port_slept_us(void);
+
 /* Keeps the watchdog quiet: called at least every 2 s, in long computations too. */
 void smcu_port_alive(void);
 

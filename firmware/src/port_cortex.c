@@ -182,11 +182,33 @@ void smcu_port_write(const uint8_t *bytes, size_t n)
     }
 }
 
+#ifdef SMCU_MIC
+static uint32_t slept_us;
+
+uint32_t smcu_port_slept_us(void)
+{
+    return slept_us;
+}
+
+static void light_sleep(void)
+{
+    const uint32_t before = smcu_chip_timer();
+
+    __asm__ volatile("wfi" ::: "memory"); /* a pending interrupt wakes it, masked or not */
+    slept_us += (smcu_chip_timer() - before) / timer_ticks_per_us;
+}
+#else
+static void light_sleep(void)
+{
+    __asm__ volatile("wfi" ::: "memory"); /* a pending interrupt wakes it, masked or not */
+}
+#endif
+
 void smcu_port_wait(void)
 {
     __asm__ volatile("cpsid i" ::: "memory");
     if (smcu_ring_used(&smcu_rx_ring) == 0u) {
-        __asm__ volatile("wfi" ::: "memory"); /* a pending interrupt wakes it, masked or not */
+        light_sleep();
     }
     __asm__ volatile("cpsie i" ::: "memory");
 }

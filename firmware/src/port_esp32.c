@@ -103,6 +103,13 @@ void smcu_port_write(const uint8_t *bytes, size_t n)
     (void)uart_write_bytes(LINK, bytes, n); /* without a transmit ring it waits for the FIFO */
 }
 
+static uint32_t slept_us;
+
+uint32_t smcu_port_slept_us(void)
+{
+    return slept_us;
+}
+
 void smcu_port_wait(void)
 {
     uint8_t bytes[256];
@@ -115,7 +122,9 @@ void smcu_port_wait(void)
     (void)uart_get_buffered_data_len(LINK, &waiting);
     const uint32_t most = (room < sizeof(bytes)) ? room : (uint32_t)sizeof(bytes);
     const uint32_t wanted = (waiting == 0) ? 1u : (waiting < most) ? (uint32_t)waiting : most;
+    const uint32_t before = smcu_port_micros();
     const int got = uart_read_bytes(LINK, bytes, wanted, pdMS_TO_TICKS(WAIT_MS));
+    slept_us += smcu_port_micros() - before; /* the idle task ran: it halts the core */
     for (int i = 0; i < got; i++) {
         smcu_ring_put(&smcu_rx_ring, bytes[i]);
     }

@@ -259,6 +259,13 @@ const smcu_port_fault_t *smcu_port_fault(void)
     return NULL;
 }
 
+static uint32_t slept_us;
+
+uint32_t smcu_port_slept_us(void)
+{
+    return slept_us;
+}
+
 static void hang_up(void)
 {
     if (listener >= 0 && peer >= 0) {
@@ -307,7 +314,11 @@ void smcu_port_wait(void)
                             {.fd = watch_stdin ? STDIN_FILENO : -1, .events = POLLIN}};
 
     const int idle_ms = (mic_live && mic_running) ? MIC_WAIT_MS : WAIT_MS;
-    if (poll(fds, 2, hear() ? 0 : idle_ms) <= 0) {
+    const bool heard = hear();
+    const uint64_t before_ns = now_ns();
+    const int ready = poll(fds, 2, heard ? 0 : idle_ms);
+    slept_us += (uint32_t)((now_ns() - before_ns) / 1000u);
+    if (ready <= 0) {
         return;
     }
     if (fds[1].revents != 0) {

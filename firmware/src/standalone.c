@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "activity.h"
 #include "intent_pins.h" /* of the board's file: firmware/platform/defines.py */
 #include "microphone.h"
 #include "port.h"
@@ -14,7 +15,8 @@
 #include "text.h"
 
 #define PULSE_US (SMCU_INTENT_PULSE_MS * 1000u)
-#define TAKE_SAMPLES SMCU_FRONTEND_HOP
+#define SECOND_US 1000000u
+#define HOP SMCU_ACTIVITY_HOP
 
 /* A pin, and the intent that raises it: `slot/slot/...`, `*` for any label. NULL: the intent whose
  * number is the pin's place in the list. */
@@ -30,7 +32,13 @@ static struct {
     bool running;
     bool high[N_PINS];
     uint32_t raised_us[N_PINS];
-    uint32_t samples; /* heard so far, lost ones too, modulo 2^32 */
+    smcu_activity_t activity;
+    bool awake;
+    smcu_standalone_count_t count;
+    uint32_t since_us, slept_us; /* when the second that is counted began */
+    uint32_t filled;           /* samples of the hop that is being heard: past[next] */
+    uint32_t next, kept;       /* hops before it that the network did not hear */
+    int16_t past[SMCU_ACTIVITY_PRE_ROLL + 1u][HOP];
 } alone;
 
 bool smcu_standalone_running(void)
@@ -38,14 +46,30 @@ bool smcu_standalone_running(void)
     return alone.running;
 }
 
+const smcu_standalone_count_t *smcu_standalone_count(void)
+{
+    return &alone.count;
+}
+
+/* What comes now has nothing to do with what came before. */
+static void start_stream(void)
+{
+    smcu_activity_init(&alone.activity, smcu_activity_hold(smcu_session_model()));
+    alone.awake = false;
+    alone.filled = 0;
+    alone.kept = 0;
+}
+
 bool smcu_standalone_start(void)
 {
     for (size_t i = 0; i < N_PINS; i++) {
         smcu_port_pin_start(pins[i].pin);
     }
-    alone.samples = 0;
+    alone.count = (smcu_standalone_count_t){0};
+    alone.since_us = smcu_port_micros();
+    alone.slept_us = smcu_port_slept_us();
+    start_stream();
     smcu_results_start(0, 0);
-    smcu_stream_reset(&smcu_stream);
     alone.running = smcu_microphone_start();
     smcu_text(alone.running ? "listening" : "stand-alone: the microphone does not start");
     smcu_text_end();
@@ -121,6 +145,20 @@ static void raise_pins(const smcu_model_t *model, const smcu_intent_t *intent, u
     }
 }
 
+static void count_second(void)
+{
+    const uint32_t now_us = smcu_port_micros();
+
+    if (now_us - alone.since_us >= SECOND_US) {
+        const uint32_t slept_us = smcu_port_slept_us();
+
+        alone.count.alone_ms += (now_us - alone.since_us) / 1000u;
+        alone.count.slept_ms += (slept_us - alone.slept_us) / 1000u;
+        alone.since_us = now_us;
+        alone.slept_us = slept_us;
+    }
+}
+
 static void end_pulses(void)
 {
     const uint32_t now_us = smcu_port_micros();
@@ -149,7 +187,7 @@ static void print(const smcu_model_t *model, const smcu_intent_t *intent, uint32
     smcu_text_end();
 }
 
-static void hear(const int16_t *pcm, size_t n)
+static void push(const int16_t *pcm, size_t n)
 {
     while (n > 0) {
         smcu_result_t result;
@@ -170,24 +208,57 @@ static void hear(const int16_t *pcm, size_t n)
     }
 }
 
+/* The network wakes up: a new stream, which starts a little before. */
+static void wake(void)
+{
+    smcu_stream_reset(&smcu_stream);
+    for (uint32_t ago = alone.kept; ago > 0u; ago--) {
+        push(alone.past[(alone.next + SMCU_ACTIVITY_PRE_ROLL + 1u - ago) % (SMCU_ACTIVITY_PRE_ROLL + 1u)],
+             HOP);
+    }
+    alone.kept = 0;
+}
+
+/* The hop at past[next] is whole. */
+static void hop(void)
+{
+    const bool awake = smcu_activity_hop(&alone.activity, alone.past[alone.next]);
+
+    if (awake && !alone.awake) {
+        wake();
+    }
+    if (awake) {
+        push(alone.past[alone.next], HOP);
+        alone.count.awake_hops++;
+    } else {
+        alone.kept += alone.kept < SMCU_ACTIVITY_PRE_ROLL ? 1u : 0u;
+        alone.next = (alone.next + 1u) % (SMCU_ACTIVITY_PRE_ROLL + 1u);
+    }
+    alone.awake = awake;
+    alone.filled = 0;
+    alone.count.heard_hops++;
+}
+
 void smcu_standalone_poll(void)
 {
-    int16_t pcm[TAKE_SAMPLES];
     uint32_t lost = 0;
 
     if (!alone.running) {
         return;
     }
+    count_second();
     end_pulses();
-    const size_t n = smcu_microphone_take(pcm, TAKE_SAMPLES, &lost);
-    if (lost > 0u) { /* half a command is none: what comes is a new stream */
-        smcu_stream_reset(&smcu_stream);
+    alone.filled += (uint32_t)smcu_microphone_take(alone.past[alone.next] + alone.filled,
+                                                   HOP - alone.filled, &lost);
+    if (lost > 0u) { /* half a command is none */
+        start_stream();
         smcu_text("lost samples=");
         smcu_text_number(lost);
         smcu_text_end();
     }
-    alone.samples += (uint32_t)n + lost;
-    hear(pcm, n);
+    if (alone.filled == HOP) {
+        hop();
+    }
 }
 
 #else

@@ -4,6 +4,7 @@
 #define SMCU_STANDALONE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Whether this firmware has it, as INFO says it. */
 #ifdef SMCU_STANDALONE
@@ -19,6 +20,15 @@ bool smcu_standalone_start(void);
 void smcu_standalone_stop(void);
 
 bool smcu_standalone_running(void);
+
+/* Of this time alone, or of the last one. */
+typedef struct {
+    uint32_t alone_ms; /* to the last whole second */
+    uint32_t slept_ms; /* of them: the core in light sleep */
+    uint32_t heard_hops, awake_hops; /* of 20 ms; the network heard the latter */
+} smcu_standalone_count_t;
+
+const smcu_standalone_count_t *smcu_standalone_count(void);
 
 /* Takes what the microphone has heard, at most 20 ms of it, and ends the pulses that are over. */
 void smcu_standalone_poll(void);

@@ -1,4 +1,7 @@
 /* Entry points for counting instructions of a stream in an emulated Cortex-M. */
+#include "activity.h"
+#include "activity.h"
+#include "mic.h"
 #include "stream.h"
 
 static smcu_model_t model;
@@ -31,6 +34,38 @@ int32_t cost_push(const int16_t *pcm, uint32_t n_samples)
         }
     }
     return (int32_t)sum;
+}
+
+/* Shows samples to the voice-activity gate; the number of hops with which it is awake. */
+int32_t cost_activity(const int16_t *pcm, uint32_t n_samples)
+{
+    static smcu_activity_t activity;
+    int32_t awake = 0;
+
+    smcu_activity_init(&activity, 10u);
+    for (; n_samples >= SMCU_ACTIVITY_HOP; n_samples -= SMCU_ACTIVITY_HOP) {
+        awake += smcu_activity_hop(&activity, pcm) ? 1 : 0;
+        pcm += SMCU_ACTIVITY_HOP;
+    }
+    return awake;
+}
+
+/* Converts PDM bits, 8 bytes per sample; the sum of the samples. */
+int32_t cost_pdm(const uint8_t *bits, uint32_t n_samples)
+{
+    static const smcu_mic_config_t config = {.kind = SMCU_MIC_PDM};
+    static smcu_mic_t mic;
+    int32_t sum = 0;
+
+    smcu_mic_init(&mic, &config);
+    for (uint32_t i = 0; i + 160u <= n_samples; i += 160u) {
+        int16_t pcm[160];
+        smcu_mic_convert(&mic, bits + 8u * i, 160u, pcm);
+        for (uint32_t k = 0; k < 160u; k++) {
+            sum += pcm[k];
+        }
+    }
+    return sum;
 }
 
 /* Bytes of the stream's struct. */

@@ -4,12 +4,14 @@
  *     pipe packets             bytes of a link -> its packets, encoded again, then errors as u32
  *     pipe mic KIND CHANNELS CHANNEL SWAPPED GAIN CHUNK...
  *                              a microphone's DMA buffer -> int16 samples; CHUNK samples at a time
+ *     pipe activity HOLD       int16 samples -> a byte per hop of 320: 1 where the network hears
  *     pipe level               int16 samples -> peak, rms, clipped per second, as text
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "activity.h"
 #include "frame.h"
 #include "frontend.h"
 #include "level.h"
@@ -96,6 +98,18 @@ static int mic(int n_chunks, char **words)
     return 0;
 }
 
+static int activity(const char *hold)
+{
+    smcu_activity_t state;
+    int16_t pcm[SMCU_ACTIVITY_HOP];
+
+    smcu_activity_init(&state, (uint32_t)strtoul(hold, NULL, 10));
+    while (fread(pcm, sizeof *pcm, SMCU_ACTIVITY_HOP, stdin) == SMCU_ACTIVITY_HOP) {
+        putchar(smcu_activity_hop(&state, pcm) ? 1 : 0);
+    }
+    return 0;
+}
+
 static int level(void)
 {
     static smcu_level_t state;
@@ -124,6 +138,9 @@ int main(int argc, char **argv)
     }
     if (argc > 7 && strcmp(argv[1], "mic") == 0) {
         return mic(argc - 7, argv + 2);
+    }
+    if (argc == 3 && strcmp(argv[1], "activity") == 0) {
+        return activity(argv[2]);
     }
     if (argc == 2 && strcmp(argv[1], "level") == 0) {
         return level();
