@@ -23,14 +23,15 @@ import shiftmcu
 from shiftmcu import boards
 from shiftmcu.blob import QuantGraph
 from shiftmcu.clocks import ClockFit
-from shiftmcu.errors import BoardNotFound, LinkError, ShiftMcuError, UsageError
-from shiftmcu.host import models, usb_ports
+from shiftmcu.errors import LinkError, ShiftMcuError, UsageError
+from shiftmcu.host import models
 from shiftmcu.host import protocol as p
 from shiftmcu.host.build import BuildResult, build_firmware
 from shiftmcu.host.clip import ClipCollector, ClipResult, Intent
 from shiftmcu.host.emulator import Emulator, start
 from shiftmcu.host.events import EMULATED, Connected, Counters, Failed, SessionEvent, State, Timing
 from shiftmcu.host.info import BoardInfo, check_model
+from shiftmcu.host.lasting_link import LastingLink
 from shiftmcu.host.link import DEFAULT_BAUD, Link, is_port, open_link
 from shiftmcu.host.models import Model
 from shiftmcu.host.session import Session
@@ -42,7 +43,6 @@ MakeSession = Callable[[Timing], Session]
 """Makes the session of a device; its clock must be ``time.monotonic``'s."""
 _REPEATS = 5
 _LIVE_S = 0.01
-_REOPEN_S = 0.05
 _BACKLOG_BYTES = 16_000
 """Half a second of audio is queued ahead of the line."""
 
@@ -66,12 +66,10 @@ class Device:
         self.emulator: Emulator | None = None
         self.fault: p.Fault | None = None
         """How the boot before this one crashed."""
-        self._link = link
-        self._usb_number = usb_ports.serial_number(link.name)
-        self._gone_at: float | None = None  # the port vanished, and nothing came since it is back
+        timing = timing or Timing()
+        self._link = LastingLink(link, timing.away_s)
         self._live = False  # audio comes as time passes, and none is there yet
-        self._timing = timing or Timing()
-        self._session = (make_session or _plain_session)(self._timing)
+        self._session = (make_session or _plain_session)(timing)
         self._stream_ids = itertools.count(int.from_bytes(os.urandom(3), "little") << 8)
         self.info = self._greet()
 
@@ -288,23 +286,9 @@ class Device:
             if error.code != "port.vanished":
                 raise
             events = self._session.port_gone(error.message)
-            self._open_again(error)
+            self._link.open_again(error, self.emulator)
             self._session.port_back()
             return events
-
-    def _open_again(self, error: LinkError) -> None:
-        """Raises ``error`` when the port stays away, or its emulator has died."""
-        self._link.close()
-        self._gone_at = self._gone_at or time.monotonic()
-        while time.monotonic() < self._gone_at + self._timing.away_s:
-            time.sleep(_REOPEN_S)
-            if self.emulator is not None and self.emulator.process.poll() is not None:
-                break
-            name = usb_ports.now_at(self._link.name, self._usb_number)
-            with contextlib.suppress(BoardNotFound):
-                self._link = open_link(name, self._link.baud)
-                return
-        raise error
 
     def _exchange(self) -> list[SessionEvent]:
         """Send what waits, then take what comes before the session's next deadline."""
@@ -313,10 +297,7 @@ class Device:
         due = self._session.deadline
         wait = 1.0 if due is None else due - time.monotonic()
         data = self._link.read(min(wait, _LIVE_S) if self._live else wait)
-        if not data:
-            return self._session.tick()
-        self._gone_at = None
-        return self._session.receive(data)
+        return self._session.receive(data) if data else self._session.tick()
 
 
 def connect(
@@ -356,7 +337,11 @@ def connect(
     emulator = start(board, build.elf, mic=mic)
     with contextlib.ExitStack() as undo:
         undo.callback(emulator.close)
-        device = _open(emulator.url, wanted, timing=EMULATED, make_session=make_session)
+        try:
+            device = _open(emulator.url, wanted, timing=EMULATED, make_session=make_session)
+        except LinkError:
+            emulator.check()  # says more where it has died
+            raise
         undo.pop_all()
     device.build, device.emulator = build, emulator
     return device

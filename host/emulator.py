@@ -165,7 +165,7 @@ def _start_qemu(board: Board, elf: Path, mic: str, *, icount: bool) -> Emulator:
             command += ["-chardev", f"pipe,id=mic,path={path}"]
             command += ["-serial", "chardev:mic"]
         url = f"socket://127.0.0.1:{listener.getsockname()[1]}"
-        log = tempfile.TemporaryFile()  # noqa: SIM115  (the Emulator closes it)
+        log = _log_file()
         process = subprocess.Popen(
             command,
             pass_fds=[listener.fileno()],
@@ -183,8 +183,13 @@ def _start_qemu(board: Board, elf: Path, mic: str, *, icount: bool) -> Emulator:
     return emulator
 
 
+def _log_file() -> IO[bytes]:
+    """Each write goes to its end, wherever this process has just been reading in it."""
+    return tempfile.TemporaryFile("a+b")
+
+
 def _start_process(board: Board, elf: Path, options: list[str]) -> Emulator:
-    log = tempfile.TemporaryFile()  # noqa: SIM115  (the Emulator closes it)
+    log = _log_file()
     try:
         process = subprocess.Popen(
             [str(elf), "--tcp", "0", "--until-stdin-closes", *options],

@@ -142,7 +142,7 @@ def test_the_emulated_board_is_reset_in_mid_packet(
     loud = [over for over in result.recovered if over.code != "link.silent"]  # it may be slow
     assert [over.reset for over in loud] == [True, False]
     assert result.unequal(wanted) == []
-    check_forgetful(result, pcm, result.recovered[0].first_sample)
+    check_forgetful(result, pcm, loud[0].first_sample)
 
 
 @needs_cc
@@ -339,6 +339,18 @@ def test_a_port_that_stays_away_is_given_up(gone_for_good: str) -> None:
         with pytest.raises(LinkError) as caught:
             device.run_clip(noise(20_000))
         assert caught.value.code == "port.vanished" and caught.value.exit_code == 8
+
+
+@needs_cc
+def test_an_emulator_that_dies_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHIFTMCU_CACHE", str(tmp_path))
+    with connect("native", model=model(), emit=emit) as device:
+        assert device.emulator is not None
+        device.emulator.process.kill()
+        with pytest.raises(LinkError) as caught:
+            device.run_clip(noise(20_000))
+    assert caught.value.code == "port.vanished"
+    assert "status -9" in caught.value.message
 
 
 def test_a_port_that_goes_between_streams_is_opened_again(elf: Path) -> None:
