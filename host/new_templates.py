@@ -60,16 +60,17 @@ README = """\
 Spoken commands for {title}, made with shiftmcu. `intents.yaml` says what can be said; everything
 else is made from it. Change it, then run these commands in this folder, in this order:
 
-    shiftmcu synth --intents intents.yaml --out corpus
-    shiftmcu train --data csv:corpus/labels.csv --network tiny --bits 3 --out runs/{name}
+    shiftmcu synth
+    shiftmcu train --network tiny --out runs/{name}
     shiftmcu convert runs/{name}/model.keras --out {build} --board {board}
     shiftmcu flash --board {board} --model {build}/model.shift{port}
     shiftmcu listen {where} --model {build}/model.shift --wav hello.wav
 
-- `synth` speaks every wording in every installed voice. Own recordings join in by a second
-  `--data csv:mine.csv` (columns `file` and the slots of `intents.yaml`) of `train`.
-- `train` takes minutes to hours and says how good the network is. It needs
-  `pip install "shiftmcu[train]"`.
+- `synth` speaks every wording in every installed voice, and everyday sentences that are no command.
+- `train` takes minutes with a few dozen wordings, shows the time left, and says at the end how good
+  the network is. It needs `pip install "shiftmcu[train]"`. Own recordings help most:
+  `shiftmcu record` makes a folder of them, `--data csv:corpus/labels.csv --data
+  "csv:recordings/labels.csv?weight=4"` mixes them in.
 - `convert` refuses a model that does not fit {board}.
 - `flash` builds the firmware around the model, {starts}, and compares the self-test.
 - `listen` plays a recording of yours to the board and prints what it understood.

@@ -35,6 +35,7 @@ COMMANDS = (
     Command("doctor", "shiftmcu.host.doctor", "what this machine has and lacks, with each fix"),
     Command("new", "shiftmcu.host.new", "make a project folder for your own commands"),
     Command("synth", "shiftmcu.train.synth", "render an intents.yaml in every installed voice"),
+    Command("record", "shiftmcu.train.recording_cli", "record your own voice, phrase by phrase"),
     Command("train", "shiftmcu.train.train_cli", "train a shift network from audio"),
     Command("evaluate", "shiftmcu.train.evaluate_cli", "accuracy of the integer network"),
     Command("false-accepts", "shiftmcu.train.false_accepts_cli", "events in hours of other audio"),
@@ -136,9 +137,11 @@ def _injected(command: str) -> dict[str, Callable[..., Any]]:
         return {"plan": _plan}
     if command == "new":
         return {"fsc_intents": _fsc_intents}
+    if command == "record":
+        return {"board_microphone": _board_microphone}
     if command == "convert":
         return {"register_layers": register_layers}
-    if command == "repro":
+    if command in {"repro", "train"}:
         return {"convert": _convert}
     return {}
 
@@ -173,6 +176,12 @@ def _reference(*args: Any, **kwargs: Any) -> Any:
     from shiftmcu.convert.reference import run_clip
 
     return run_clip(*args, **kwargs)
+
+
+def _board_microphone(*args: Any, **kwargs: Any) -> Any:
+    from shiftmcu.host.board_microphone import board_microphone
+
+    return board_microphone(*args, **kwargs)
 
 
 def _fsc_intents() -> str:

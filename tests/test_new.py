@@ -24,7 +24,7 @@ from shiftmcu.host.build import build_firmware
 from shiftmcu.train import phrases
 
 QUICK = {
-    "synth": ("--engines", "espeak"),
+    "synth": ("--engines", "espeak", "--per-phrase", "6", "--fillers", "6"),
     "train": ("--epochs", "1", "--batch", "32"),
 }
 

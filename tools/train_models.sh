@@ -53,7 +53,7 @@ orders() {
 
 barista() {    # real words, then spoken orders, then real orders too (a fold, then all but 3 clips)
     local real="csv:$speech/barista/labels.csv?groups=$speech/barista/channel_group.csv&weight=8"
-    shiftmcu synth --intents train/data/barista_intents.yaml --sentences 6000 --turns 2 \
+    shiftmcu synth --intents train/data/barista_intents.yaml --sentences 6000 --turns 2 --fillers 0 \
         --held-out '' --engines espeak,flite,festival,gnuspeech --out "$orders_corpus"
     shiftmcu train --name gsc-base --network base --method s3 --bits 3 --seed 1 \
         --epochs 50 --batch 64 --lr 0.004 --dropout 0.2 --variants 4 \

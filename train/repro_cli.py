@@ -57,10 +57,10 @@ def run(args: argparse.Namespace, convert: Callable[[Path], bytes] | None = None
     if not chosen <= known:
         raise UsageError("repro.rows", f"--rows {args.rows}: unknown bits.", "--rows 32,3,2")
     data = repro.read_data(args.data)
-    from shiftmcu.train.train_cli import progress_report
+    from shiftmcu.train.progress import progress_report
 
     results = []
-    with progress_report(args.epochs) as report:
+    with progress_report() as report:
         for note in data.notes:
             report.note(f"{args.data}: {note}")
         for row in repro.ROWS:

@@ -52,6 +52,7 @@ class Reporter:
 
     note: Callable[[str], None] = lambda _text: None
     rendered: Callable[[str, int, int], None] = lambda _what, _done, _total: None
+    planned: Callable[[int], None] = lambda _epochs: None  # when a seed begins
     epoch: Callable[[Epoch, int], None] = lambda _epoch, _of: None
     batch: Callable[[int, int], None] = lambda _done, _of: None
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shiftmcu.errors import ToolMissing
+from shiftmcu.train import defaults
 from shiftmcu.train.augment import RECIPES, Recipe, SpecRecipe
+from shiftmcu.train.progress import progress_report
 
 if TYPE_CHECKING:
-    from shiftmcu.train.fit import Epoch
-    from shiftmcu.train.runplan import Plan, Reporter
+    from shiftmcu.train.runplan import Plan
 
-__all__ = ["add_arguments", "progress_report", "run"]
+__all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--temperature", type=float, default=2.0, help="softens its answers (%(default)s)"
     )
     _add_fit_arguments(parser.add_argument_group("fitting"))
-    parser.add_argument("--out", type=Path, required=True, help="the run's folder")
+    parser.add_argument("--out", type=Path, help="the run's folder (default: runs/ and a new name)")
     parser.add_argument("--name", help="name of the model (default: the folder's)")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
 
@@ -60,10 +60,9 @@ def _add_data_arguments(data: argparse._ArgumentGroup) -> None:
     data.add_argument(
         "--data",
         action="append",
-        required=True,
         metavar="SPEC",
         help="csv:, folder: or fsc: PATH; again for more of the same slots, say own recordings "
-        "with ?weight=4",
+        "with ?weight=4 (default: corpus/labels.csv, as synth writes it)",
     )
     data.add_argument("--valid", default="", metavar="SPEC", help="instead of split=valid")
     data.add_argument(
@@ -107,7 +106,7 @@ def _add_data_arguments(data: argparse._ArgumentGroup) -> None:
 
 
 def _add_fit_arguments(fit: argparse._ArgumentGroup) -> None:
-    fit.add_argument("--epochs", type=int, default=60, help="(default: %(default)s)")
+    fit.add_argument("--epochs", type=_count, default=0, help="(default: 60-160, by the data)")
     fit.add_argument("--batch", type=int, default=64, help="(default: %(default)s)")
     fit.add_argument("--lr", type=float, default=5e-3, help="(default: %(default)s)")
     fit.add_argument("--optimizer", default="adam", help="adam or sgd (default: %(default)s)")
@@ -132,38 +131,40 @@ def _decibels(text: str) -> tuple[float, float]:
     return low, high
 
 
+def _count(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise ValueError(text)
+    return value
+
+
 def _integers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Train; the returned record is what ``run.json`` holds."""
+def run(args: argparse.Namespace, convert: Callable[[Path], bytes]) -> dict[str, Any]:
+    """Train and judge; the returned record is what ``run.json`` holds."""
+    defaults.choose_back_end()
     try:
-        from shiftmcu.train.training import Reporter, train
+        from shiftmcu.train.training import train
     except ImportError as error:
         raise ToolMissing(
             "tool.keras", f"training needs Keras ({error}).", "pip install 'shiftmcu[train]'"
         ) from error
-    with _Progress(args.epochs) as progress:
-        reporter = Reporter(progress.note, progress.rendered, progress.epoch, progress.batch)
-        record = train(_plan(args), reporter)
-    best = record["runs"][0]["best"] if len(record["runs"]) == 1 else None
-    if best is not None:
-        progress.note(f"best      epoch {best['epoch']}: {100 * best['accuracy']:.2f} % right")
-    progress.note(f"wrote     {record['model']}, {args.out}/report.html")
-    convert = f"shiftmcu convert {record['model']} -o {args.out}/converted"
-    baseline = f"shiftmcu train --teacher {record['model']}, or evaluate --against it"
-    progress.note(f"next      {baseline if args.method == 'float' else convert}")
+    from shiftmcu.train.outcome import in_words, judge_run
+    from shiftmcu.train.record import write_json
+
+    args.data = args.data or [defaults.own_data()]
+    args.out = args.out or defaults.free_folder()
+    plan = _plan(args)
+    with progress_report() as report:
+        record = train(plan, report)
+        if args.method != "float":
+            report.note("judging   the integer network on the test clips")
+            record["test"] = judge_run(plan, Path(record["model"]), convert)
+            write_json(args.out / "run.json", record)
+    for line in in_words(record, args.out, floats=args.method == "float"):
+        print(line, file=sys.stderr)
     return record
-
-
-@contextmanager
-def progress_report(epochs: int) -> Iterator[Reporter]:
-    """A reporter that shows bars or lines on stderr."""
-    from shiftmcu.train.runplan import Reporter
-
-    with _Progress(epochs) as progress:
-        yield Reporter(progress.note, progress.rendered, progress.epoch, progress.batch)
 
 
 def _plan(args: argparse.Namespace) -> Plan:
@@ -219,58 +220,3 @@ def _plan(args: argparse.Namespace) -> Plan:
         resume=args.resume,
         command_line=("shiftmcu", *sys.argv[1:]),
     )
-
-
-@dataclass
-class _Progress:
-    """Bars with the time left on a terminal, plain lines elsewhere; everything on stderr."""
-
-    epochs: int
-    epochs_done: int = 0
-    tasks: dict[str, Any] = field(default_factory=dict)
-
-    def __enter__(self) -> _Progress:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeRemainingColumn as Remaining
-
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-        # The pause after each epoch belongs to the time that all epochs take.
-        self.bars = Progress(
-            *columns, console=self.console, transient=True, speed_estimate_period=900.0
-        )
-        self.bars.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.bars.stop()
-
-    def note(self, text: str) -> None:
-        self.console.print(text, markup=False)
-
-    def rendered(self, what: str, done: int, total: int) -> None:
-        self._advance(what, done, total)
-        if done == total:
-            self.note(f"rendered  {what}: {total} sources")
-
-    def batch(self, done: int, of: int) -> None:
-        if done == 1 and "this epoch" in self.tasks:
-            self.bars.reset(self.tasks["this epoch"])
-        self._advance("this epoch", done, of)
-        self._advance("all epochs", self.epochs_done + done / of, self.epochs)
-
-    def epoch(self, epoch: Epoch, of: int) -> None:
-        self.epochs_done = epoch.epoch % (of + 1)  # the row behind the last one ends a seed
-        self._advance("all epochs", self.epochs_done, of)
-        name = f"epoch {epoch.epoch:>3}/{of}" if epoch.epoch <= of else "settled      "
-        self.note(
-            f"{name}  loss {epoch.loss:.3f}  valid {epoch.valid_loss:.3f}  "
-            f"right {100 * epoch.accuracy:.2f} %  command {100 * epoch.command:.2f} %  "
-            f"{epoch.seconds:.1f} s"
-        )
-
-    def _advance(self, what: str, done: float, total: int) -> None:
-        if what not in self.tasks:
-            self.tasks[what] = self.bars.add_task(what, total=total)
-        self.bars.update(self.tasks[what], completed=done, total=total)

@@ -18,6 +18,7 @@ from shiftmcu.frontend import FRONTEND_ID
 from shiftmcu.train import datasets, networks, summary
 from shiftmcu.train.datasets import Clip
 from shiftmcu.train.decide import choose_rule
+from shiftmcu.train.defaults import enough_epochs
 from shiftmcu.train.distill import Teacher, load_teacher
 from shiftmcu.train.examples import Examples, Mixture, Task, clean_sources, training_sources
 from shiftmcu.train.features import FeatureSet, Framing, Source, render
@@ -34,6 +35,8 @@ __all__ = ["Corpus", "Plan", "Reporter", "read_corpus", "train"]
 def train(plan: Plan, report: Reporter) -> dict[str, Any]:
     """Train every seed, keep the best on validation as ``out/model.keras``; returns the record.
 
+    ``plan.fit.epochs`` 0 stands for as many as the data need.
+
     Raises ``data.*``, ``train.*``; ``train.exists`` when ``out`` holds a run and not ``resume``.
     """
     _prepare_folder(plan)
@@ -46,6 +49,8 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
     framing = _framing(probe, plan)
     _teacher(plan, task, framing.hop_frames)  # refused before hours of rendering
     train_set, valid_set = _render_all(plan, corpus, task, framing, key, report)
+    if plan.fit.epochs == 0:
+        plan = replace(plan, fit=replace(plan.fit, epochs=enough_epochs(train_set, plan.fit)))
     record = _record(plan, corpus, task, key, train_set, valid_set)
     runs = []
     for seed in range(plan.fit.seed, plan.fit.seed + plan.seeds):
@@ -132,6 +137,7 @@ def _train_seed(
     folder: Path,
     report: Reporter,
 ) -> dict[str, Any]:
+    report.planned(options.epochs)
     started, cpu_started = time.monotonic(), time.process_time()
     keras.utils.set_random_seed(options.seed)
     model = networks.build(plan.network, task.heads, **plan.network_options)
@@ -206,7 +212,7 @@ def _record(
         "versions": versions() | {"backend": keras.backend.backend(), "platform": sys.platform},
         "data_sha256": key,
         "frontend_id": f"{FRONTEND_ID:08x}",
-        "plan": asdict(plan),
+        "plan": json.loads(json.dumps(asdict(plan), default=str)),  # paths as text
         "slots": {slot: list(labels) for slot, labels in task.slots.items()},
         "tuples": len(task.tuples),
         "clips": {
