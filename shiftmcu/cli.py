@@ -37,6 +37,7 @@ COMMANDS = (
     Command("synth", "shiftmcu.train.synth", "render an intents.yaml in every installed voice"),
     Command("record", "shiftmcu.train.recording_cli", "record your own voice, phrase by phrase"),
     Command("train", "shiftmcu.train.train_cli", "train a shift network from audio"),
+    Command("sweep", "shiftmcu.train.sweep_cli", "many trainings: method x bits x seeds, a table"),
     Command("evaluate", "shiftmcu.train.evaluate_cli", "accuracy of the integer network"),
     Command("false-accepts", "shiftmcu.train.false_accepts_cli", "events in hours of other audio"),
     Command(
@@ -137,6 +138,8 @@ def _injected(command: str) -> dict[str, Callable[..., Any]]:
         return {"plan": _plan}
     if command == "new":
         return {"fsc_intents": _fsc_intents}
+    if command == "evaluate":
+        return {"model_data": _model_data}
     if command == "record":
         return {"board_microphone": _board_microphone}
     if command == "convert":
@@ -152,6 +155,15 @@ def _convert(path: Any) -> bytes:
     from shiftmcu.convert.quantize import quantize
 
     return write(quantize(load(path, register_layers)))
+
+
+def _model_data(model: str) -> bytes:
+    """Of a file or a shipped model by its name; a Keras model is converted."""
+    if model.endswith(".keras"):
+        return _convert(model)
+    from shiftmcu.host import models
+
+    return models.choose(model).data
 
 
 def _load_clips(*args: Any, **kwargs: Any) -> Any:

@@ -225,6 +225,22 @@ def arguments(world: dict[str, Any], *more: str) -> argparse.Namespace:
     )
 
 
+def test_a_shipped_model_is_known_by_its_name(
+    world: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from shiftmcu import cli
+
+    rejects = ("--data", world["spec"] + "?slots=keyword")
+    pytest.importorskip("keras", reason="Keras comes with the [train] extra")
+    models = Path(__file__).resolve().parent.parent / "models"
+    shipped = (models / "wakewords-tiny.shift").read_bytes()
+    assert cli._model_data("wakewords-tiny") == shipped
+    converted = blob.read(cli._model_data(str(models / "wakewords-tiny.keras")))
+    assert converted.tuples == blob.read(shipped).tuples
+    assert cli.main(["evaluate", "no-such-model", *rejects]) == 2
+    assert "model.file" in capsys.readouterr().err
+
+
 def test_evaluate_has_the_contract_keys(world: dict[str, Any], tmp_path: Path) -> None:
     more = ("--noise", str(world["folder"] / "noise.wav"), "--snr", "6,24")
     document = evaluate_cli.run(arguments(world, *more, "--intents", str(tmp_path / "intents.csv")))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
+import subprocess
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -425,6 +428,36 @@ def test_corpus_round_trip_and_resume(tmp_path: Path, tiny: IntentSet) -> None:
 
 def _fails(takes: Sequence[Take]) -> object:
     return ((take, RenderError("the engine wrote no file")) for take in takes)
+
+
+def test_a_killed_run_goes_on(tmp_path: Path) -> None:
+    """SIGKILL in the middle: the clips that are there are whole, and the rest is spoken later."""
+    (tmp_path / "tiny.yaml").write_text(TINY, encoding="utf-8")
+    script = tmp_path / "slow.py"
+    script.write_text("import time; time.sleep(0.05)\n" + TONES, encoding="utf-8")
+    voice = {"name": "slow", "speaker": "a", "kind": "recorded"}
+    voice["command"] = [sys.executable, "-S", str(script), "{speed}", "{text}", "{wav}"]  # type: ignore[assignment]
+    (tmp_path / "voices.yaml").write_text(json.dumps({"voices": [voice]}), encoding="utf-8")
+    command = [
+        *(sys.executable, "-m", "shiftmcu.cli", "synth", "--intents", str(tmp_path / "tiny.yaml")),
+        *("--engines", "", "--voices-file", str(tmp_path / "voices.yaml"), "--fillers", "20"),
+        *("--out", str(tmp_path / "out"), "--jobs", "1", "--json"),
+    ]
+    audio = tmp_path / "out" / "audio"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as first:
+        while first.poll() is None and len(list(audio.glob("*.flac"))) < 5:
+            time.sleep(0.02)
+        first.kill()
+    there = {path.name: path.read_bytes() for path in audio.glob("*.flac")}
+    assert len(there) >= 5 and not (tmp_path / "out" / "labels.csv").exists()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    document = json.loads(done.stdout)
+    assert document["reused"] >= len(there) and document["rendered"] > 0
+    for name, data in there.items():
+        assert (audio / name).read_bytes() == data
+    rows = rows_of(tmp_path / "out" / "labels.csv")
+    assert len(rows) == document["files"]
+    assert all(soundfile.info(audio / row["file"]).frames > 0 for row in rows)
 
 
 def test_too_many_failures_are_refused(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,9 @@ _DEFAULT_SNR = "6,9,12,15,18,21,24"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``shiftmcu evaluate``."""
-    parser.add_argument("model", type=Path, metavar="MODEL.shift")
+    parser.add_argument(
+        "model", metavar="MODEL", help=".shift, .keras (converted first) or a shipped model's name"
+    )
     parser.add_argument(
         "--data",
         action="append",
@@ -90,10 +92,21 @@ def labelled(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Evaluate; returns the JSON document: of a single data set, or of each one by its name."""
-    graph = blob.load_model(args.model)
-    data = args.model.read_bytes()
+def _shift_file(model: str) -> bytes:
+    """The content of a ``.shift`` file. Raises as ``blob.load_model``."""
+    blob.load_model(model)
+    return Path(model).read_bytes()
+
+
+def run(
+    args: argparse.Namespace, model_data: Callable[[str], bytes] = _shift_file
+) -> dict[str, Any]:
+    """Evaluate; returns the JSON document: of a single data set, or of each one by its name.
+
+    ``model_data`` gives the content of the ``.shift`` that MODEL means.
+    """
+    data = model_data(args.model)
+    graph = blob.read(data)
     task = evaluate.task_of(graph)
     sets = [_evaluate(name, text, graph, data, args) for name, text in labelled(args.data).items()]
     if len(sets) == 1:
