@@ -15,6 +15,7 @@ from shiftmcu.train.datasets import Clip, Dataset
 from shiftmcu.train.decide import DEFAULT_RULE
 from shiftmcu.train.examples import Mixture
 from shiftmcu.train.fit import Epoch, FitOptions
+from shiftmcu.train.placement import Placement
 
 __all__ = ["Corpus", "Plan", "Reporter", "read_corpus"]
 
@@ -41,6 +42,7 @@ class Plan:
     recipe: Recipe = field(default_factory=Recipe)
     rule: Decision = DEFAULT_RULE
     fit: FitOptions = field(default_factory=FitOptions)
+    placement: Placement = field(default_factory=Placement)
     seeds: int = 1
     resume: bool = False
     command_line: tuple[str, ...] = ()

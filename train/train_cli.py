@@ -121,6 +121,10 @@ def _add_fit_arguments(fit: argparse._ArgumentGroup) -> None:
     fit.add_argument("--rejects", type=float, default=1.5, help="per epoch and command (1.5)")
     fit.add_argument("--aux-weight", type=float, default=0.5, help="of each --aux head's loss")
     fit.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    fit.add_argument(
+        "--mixed-precision", action="store_true", help="compute in bfloat16: faster on a GPU"
+    )
+    fit.add_argument("--devices", type=_count, default=1, help="share each batch; JAX (1)")
     fit.add_argument("--seeds", type=int, default=1, help="how many, from --seed on")
 
 
@@ -171,6 +175,7 @@ def _plan(args: argparse.Namespace) -> Plan:
     from shiftmcu.train.decide import DEFAULT_RULE
     from shiftmcu.train.examples import BatchOptions, Mixture
     from shiftmcu.train.fit import FitOptions
+    from shiftmcu.train.placement import Placement
     from shiftmcu.train.quantizers import alphabet_name, quantizer
     from shiftmcu.train.runplan import Plan
 
@@ -216,6 +221,7 @@ def _plan(args: argparse.Namespace) -> Plan:
                 smoothing=args.smoothing, mixup=args.mixup, spec=SpecRecipe(stretch=args.stretch)
             ),
         ),
+        placement=Placement(args.devices, args.mixed_precision),
         seeds=args.seeds,
         resume=args.resume,
         command_line=("shiftmcu", *sys.argv[1:]),

@@ -39,6 +39,7 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
 
     Raises ``data.*``, ``train.*``; ``train.exists`` when ``out`` holds a run and not ``resume``.
     """
+    plan.placement.check(plan.fit.batch)
     _prepare_folder(plan)
     corpus = read_corpus(plan, report)
     task = Task.of(corpus.train, corpus.slots, corpus.aux, table=plan.tuples)
@@ -140,24 +141,9 @@ def _train_seed(
     report.planned(options.epochs)
     started, cpu_started = time.monotonic(), time.process_time()
     keras.utils.set_random_seed(options.seed)
-    model = networks.build(plan.network, task.heads, **plan.network_options)
-    if plan.init is not None:
-        donor = keras.saving.load_model(plan.init, compile=False)
-        copied = copy_matching(model, donor, heads=_same_heads(plan.init, task))
-        report.note(f"from {plan.init}: {len(copied)} layers")
-    result: FitResult = fit(
-        model,
-        train_set,
-        valid_set,
-        task,
-        framing.hop_frames,
-        options,
-        folder / "state",
-        lambda epoch: report.epoch(epoch, options.epochs),
-        report.batch,
-        _teacher(plan, task, framing.hop_frames),
-    )
-    if task.aux or plan.teacher is not None or plan.network_options.get("share_words"):
+    model, result = _fitted(plan, options, task, framing, train_set, valid_set, folder, report)
+    taught = task.aux or plan.teacher is not None or plan.network_options.get("share_words")
+    if taught or not plan.placement.is_plain:
         # the file holds the network, not how it learned
         plain = plan.network_options | {"share_words": False}
         trained, model = model, networks.build(plan.network, task.slots, **plain)
@@ -194,6 +180,38 @@ def _same_heads(init: Path, task: Task) -> bool:
     """Does the initial model answer the very question of the task?"""
     theirs = read_model_info(init)["slots"]
     return {slot: tuple(labels) for slot, labels in theirs.items()} == dict(task.slots)
+
+
+def _fitted(
+    plan: Plan,
+    options: FitOptions,
+    task: Task,
+    framing: Framing,
+    train_set: Examples,
+    valid_set: Examples,
+    folder: Path,
+    report: Reporter,
+) -> tuple[keras.Model, FitResult]:
+    """A network with the heads it learns by, fitted where ``plan.placement`` says."""
+    with plan.placement.applied():
+        model = networks.build(plan.network, task.heads, **plan.network_options)
+        if plan.init is not None:
+            donor = keras.saving.load_model(plan.init, compile=False)
+            copied = copy_matching(model, donor, heads=_same_heads(plan.init, task))
+            report.note(f"from {plan.init}: {len(copied)} layers")
+        result = fit(
+            model,
+            train_set,
+            valid_set,
+            task,
+            framing.hop_frames,
+            options,
+            folder / "state",
+            lambda epoch: report.epoch(epoch, options.epochs),
+            report.batch,
+            _teacher(plan, task, framing.hop_frames),
+        )
+    return model, result
 
 
 def _teacher(plan: Plan, task: Task, hop_frames: int) -> Teacher | None:
