@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +12,9 @@ from typing import BinaryIO
 
 from shiftmcu.errors import UsageError
 
-__all__ = ["cache_folder", "whole_file", "write_all", "write_bytes", "write_text"]
+__all__ = ["cache_folder", "disk_errors", "whole_file", "write_all", "write_bytes", "write_text"]
+
+_FULL_BYTES = 1 << 16  # less than this is a full disk
 
 
 @contextmanager
@@ -37,6 +41,24 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):  # usually moved away by now
             beside.unlink()
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Other libraries write into ``folder`` here: what they raise on a full disk, or where they may
+    not write, becomes UsageError ``file.write``."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # h5py knows both
+        number = getattr(error, "errno", None)
+        denied = number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+        if not denied and shutil.disk_usage(folder).free > _FULL_BYTES:
+            raise
+        raise UsageError(
+            "file.write",
+            f"cannot write into '{folder}': {os.strerror(number) if number else error}.",
+            "free some space, then run the same command again; a training needs --resume",
+        ) from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

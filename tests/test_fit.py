@@ -338,6 +338,21 @@ def test_labels_never_trained_are_named(tmp_path: Path) -> None:
     assert len(training.read_corpus(made, training.Reporter()).valid) == 4
 
 
+def test_a_label_whose_every_clip_is_corrupt_is_named(tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    table = tmp_path / "labels.csv"
+    rows = ["file,keyword,split"]
+    rows += [f"low{i % 8}.wav,low,{'valid' if i == 3 else 'train'}" for i in range(8)]
+    rows += [f"high{i % 8}.wav,high,{'valid' if i == 3 else 'train'}" for i in range(8)]
+    table.write_text("\n".join([*rows, "odd.wav,odd,train"]) + "\n")
+    (tmp_path / "odd.wav").write_bytes(b"RIFF, not really")
+    notes: list[str] = []
+    with pytest.raises(UsageError, match="keyword = 'odd'") as error:
+        training.train(made, training.Reporter(note=notes.append))
+    assert error.value.code == "data.classes"
+    assert any("odd.wav" in note for note in notes)
+
+
 def test_auxiliary_heads_train_and_go(tmp_path: Path) -> None:
     other = tone_spec(tmp_path / "other", 4)
     made = plan(tmp_path, aux=(other,), fit=fit.FitOptions(epochs=1, batch=8, eager=True))

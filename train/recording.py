@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from shiftmcu.audio import SAMPLE_RATE_HZ
 from shiftmcu.errors import UsageError
-from shiftmcu.files import whole_file, write_bytes
+from shiftmcu.files import disk_errors, whole_file, write_bytes
 from shiftmcu.train.clips import read_table
 from shiftmcu.train.phrases import IntentSet
 from shiftmcu.train.take import Endpoint, Level, judge_level, speech_of
@@ -84,7 +84,7 @@ def hear(microphone: Microphone, spool: Path, stop: Callable[[], bool] = lambda:
     endpoint = Endpoint()
     parts: list[Pcm] = []
     before = microphone.losses
-    with spool.open("ab") as kept:
+    with disk_errors(spool.parent), spool.open("ab") as kept:
         for block in microphone.blocks(lambda: not (endpoint.ended or stop())):
             kept.write(block.tobytes())
             kept.flush()

@@ -14,6 +14,7 @@ import keras  # type: ignore[import-untyped]
 import numpy as np
 
 from shiftmcu.errors import UsageError
+from shiftmcu.files import disk_errors
 from shiftmcu.frontend import FRONTEND_ID
 from shiftmcu.train import datasets, networks, summary
 from shiftmcu.train.datasets import Clip
@@ -115,10 +116,24 @@ def _render_all(
         )
 
     train_set = Examples(run("training features", sources), classes, weights)
+    _refuse_empty(train_set, task)
     valid_set = Examples(run("validation features", valid_sources + cut), valid_classes)
     if skipped := train_set.skipped + valid_set.skipped:
         report.note(f"skipped   {skipped} audio files that cannot be read (named above)")
     return train_set, valid_set
+
+
+def _refuse_empty(examples: Examples, task: Task) -> None:
+    """Raises ``data.classes`` where no clip of a label could be read: nothing would be learned."""
+    heard = examples.classes[np.unique(examples.features.source)]
+    for k, (slot, labels) in enumerate(task.heads.items()):
+        missing = sorted(set(range(len(labels))) - set(heard[:, k].tolist()))
+        if missing:
+            raise UsageError(
+                "data.classes",
+                f"no training clip of {slot} = {labels[missing[0]]!r} can be read.",
+                "mend the files named above, or take the label out of the table",
+            )
 
 
 def _truncated_valid(clips: list[Clip], task: Task, mix: Mixture) -> tuple[list[Source], Any]:
@@ -193,7 +208,7 @@ def _fitted(
     report: Reporter,
 ) -> tuple[keras.Model, FitResult]:
     """A network with the heads it learns by, fitted where ``plan.placement`` says."""
-    with plan.placement.applied():
+    with plan.placement.applied(), disk_errors(plan.out):
         model = networks.build(plan.network, task.heads, **plan.network_options)
         if plan.init is not None:
             donor = keras.saving.load_model(plan.init, compile=False)
