@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from shiftmcu.errors import CheckFailed, ShiftMcuError, UsageError
-from shiftmcu.train.quantizers import alphabet_name, quantizer
 from shiftmcu.train.sweep import (
     STORE,
     Axis,
@@ -57,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def weights_axis(methods: str, bits: str) -> Axis:
     """The METHOD-BITS pairs that exist. Raises ``sweep.weights``, ``train.method``."""
+    from shiftmcu.train.quantizers import quantizer  # Keras, which --help need not wait for
+
     pairs = []
     for method in methods.split(","):
         wanted = [int(b) for b in bits.split(",")] if bits else [quantizer(method).default_bits]
@@ -69,12 +70,9 @@ def weights_axis(methods: str, bits: str) -> Axis:
 
 
 def _exists(method: str, bits: int) -> bool:
-    quantizer(method)  # an unknown name is an error, a width that it lacks is not
-    try:
-        alphabet_name(method, bits)
-    except UsageError:
-        return False
-    return True
+    from shiftmcu.train.quantizers import quantizer
+
+    return bits in quantizer(method).alphabets  # an unknown name is an error
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
