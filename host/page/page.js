@@ -217,7 +217,7 @@ function link(now) {
 
 function board(now, clocks, counts) {
   if (!now) return;
-  const ppm = (name) => (clocks[name] == null ? null : `${clocks[name].toFixed(0)} ppm`);
+  const ppm = (name) => (clocks[name] == null ? null : `${Math.round(clocks[name]) || 0} ppm`);
   pairs($("board"), [
     ["board", [now.name, now.mcu].filter(Boolean).join(", ")],
     ["clock", now.clock_hz ? `${now.clock_hz / 1e6} MHz` : null],
