@@ -14,12 +14,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from shiftmcu.errors import UsageError
-from shiftmcu.host import web
+from shiftmcu.errors import ShiftMcuError, UsageError
+from shiftmcu.host import report, web
 from shiftmcu.host.device import Emit
 from shiftmcu.host.journal import Entry
 from shiftmcu.host.link import DEFAULT_BAUD
@@ -27,6 +27,7 @@ from shiftmcu.host.live_run import Monitor
 from shiftmcu.host.show import entry_line, say
 from shiftmcu.soundcard import devices
 
+Plan = Callable[..., Any]
 DEFAULT_BOARD = "native"
 
 
@@ -55,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     web.add_arguments(parser)
 
 
-def run(args: argparse.Namespace, *, emit: Emit, **_: object) -> list[dict[str, Any]] | None:
+def run(
+    args: argparse.Namespace, *, emit: Emit, plan: Plan | None = None, **_: object
+) -> list[dict[str, Any]] | None:
     """Raises ``RunDegraded`` (exit 9), ``audio.*``, ``mic.none`` and the errors of ``connect``."""
     if args.list_mics:
         return _list_mics(as_json=args.json)
@@ -63,14 +66,26 @@ def run(args: argparse.Namespace, *, emit: Emit, **_: object) -> list[dict[str, 
     web.check(args)
     screen = _has_screen(args)
     monitor = Monitor(args, emit, watch=screen or args.web, hold=screen or args.web)
-    if screen:
-        _watch(monitor)
-        monitor.report(as_json=False)
-        return None
-    with _stopped_by_signals(monitor.source.stop), web.shown(monitor, args):
-        monitor.listen(_print_json if args.json else _print_line)
+    try:
+        if screen:
+            _watch(monitor)
+        else:
+            with _stopped_by_signals(monitor.source.stop), web.shown(monitor, args):
+                monitor.listen(_print_json if args.json else _print_line)
+    finally:
+        _write_page(monitor, plan)
     monitor.report(as_json=args.json)
     return None
+
+
+def _write_page(monitor: Monitor, plan: Plan | None) -> None:
+    """report.html of the run; without it the run is no worse."""
+    if monitor.folder is None:
+        return
+    try:
+        report.write(monitor.folder.path, monitor.folder.path / report.PAGE, plan)
+    except ShiftMcuError as error:
+        say("note", f"{report.PAGE} was not written: {error.message}")
 
 
 def _check(args: argparse.Namespace) -> None:

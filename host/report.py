@@ -16,7 +16,9 @@ from shiftmcu.host.run_data import RunData, read
 from shiftmcu.host.run_folder import RunDegraded
 from shiftmcu.host.show import say
 
-__all__ = ["add_arguments", "html_of", "run"]
+__all__ = ["PAGE", "add_arguments", "html_of", "run", "write"]
+
+PAGE = "report.html"
 
 _MEANING = {
     "valid": "The run was closed, and nothing is missing.",
@@ -34,9 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, *, plan: Callable[..., Any], **_: object) -> dict[str, Any]:
     """Write the page. Raises ``read``'s errors, and ``RunDegraded`` (exit 9) once it is written."""
-    data = read(args.folder)
-    path = args.out or args.folder / "report.html"
-    write_text(path, html_of(data, _plan_of(data, plan)))
+    path = args.out or args.folder / PAGE
+    data = write(args.folder, path, plan)
     document = {
         "run": str(args.folder),
         "report": str(path),
@@ -47,6 +48,16 @@ def run(args: argparse.Namespace, *, plan: Callable[..., Any], **_: object) -> d
     if data.validity != "valid":
         raise RunDegraded(args.folder, data.manifest["issues"], document)
     return document
+
+
+def write(folder: Path, path: Path, plan: Callable[..., Any] | None) -> RunData:
+    """The page of ``folder`` as ``path``; without ``plan`` it tells nothing of layers and memory.
+
+    Raises ``read``'s errors and UsageError ``file.write``.
+    """
+    data = read(folder)
+    write_text(path, html_of(data, _plan_of(data, plan)))
+    return data
 
 
 def html_of(data: RunData, plan: Any = None) -> str:
@@ -91,9 +102,9 @@ def _verdict(manifest: Mapping[str, Any]) -> str:
     )
 
 
-def _plan_of(data: RunData, plan: Callable[..., Any]) -> Any:
+def _plan_of(data: RunData, plan: Callable[..., Any] | None) -> Any:
     """On the run's board where that is a known one; without its budget otherwise."""
-    if data.model is None:
+    if data.model is None or plan is None:
         return None
     try:
         return plan(data.model.graph, data.board.get("board"))

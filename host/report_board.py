@@ -27,7 +27,9 @@ def layers(data: RunData, plan: Any) -> list[str]:
     """What every part of the network took on the board, and what the plan says of the layers."""
     counted = _counted(data)
     if plan is None:
-        return counted or [note("The run holds no model, so nothing is known of its layers.")]
+        return counted or [
+            note("Without the run's model and its plan nothing is known of its layers.")
+        ]
     return [*counted, *_planned(plan)]
 
 

@@ -74,7 +74,10 @@ def test_a_run_is_valid_and_replays_byte_for_byte(
     folder = recorded(tmp_path)
     manifest = check_run(folder, tmp_path / "again")
     assert manifest["validity"] == "valid" and not manifest["issues"]
-    assert set(manifest["files"]) == {f.name for f in folder.iterdir()} - {"manifest.json"}
+    assert set(manifest["files"]) == {f.name for f in folder.iterdir()} - {
+        "manifest.json",
+        "report.html",
+    }
     for name in DERIVED:
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
     assert (folder / "summary.json").read_bytes() == (tmp_path / "again/summary.json").read_bytes()

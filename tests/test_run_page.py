@@ -66,7 +66,7 @@ def checked(path: Path) -> Checked:
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tmp = tmp_path_factory.mktemp("page")
     words = ("--model", write_model(tmp), "--wav", *write_clips(tmp), "--speed", "0")
-    monitor.run(arguments(monitor, *words, "--out", tmp / "run"), emit=emit)
+    monitor.run(arguments(monitor, *words, "--out", tmp / "run"), emit=emit, plan=_plan)
     return tmp / "run"
 
 
@@ -80,6 +80,7 @@ def test_a_page_tells_the_figures_of_the_run(recorded: Path, tmp_path: Path) -> 
     assert document["validity"] == "valid"
     page, data = checked(tmp_path / "page.html"), read(recorded)
     words = " ".join(page.texts)
+    assert (recorded / "report.html").read_text() == (tmp_path / "page.html").read_text()
     summary = json.loads((recorded / "summary.json").read_text())
     intents = [entry for entry in data.entries if entry["type"] == "intent"]
     assert intents and all(" / ".join(e["intent"].values()) in words for e in intents)
