@@ -172,6 +172,7 @@ def _start_qemu(board: Board, elf: Path, mic: str, *, icount: bool) -> Emulator:
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
+            process_group=0,  # Ctrl-C is for us: the board goes on until its stream is ended
         )
     emulator = Emulator(board, process, url, log)
     # QEMU answers a command when the machine stands and its program is loaded: it runs from then.
@@ -196,6 +197,7 @@ def _start_process(board: Board, elf: Path, options: list[str]) -> Emulator:
             stdin=subprocess.PIPE,  # dies with this process, however this process ends
             stdout=log,
             stderr=subprocess.STDOUT,
+            process_group=0,  # as above
         )
     except OSError as error:
         log.close()

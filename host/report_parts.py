@@ -139,18 +139,21 @@ def _lane(entries: Sequence[Entry], kinds: Sequence[str], name: str) -> svg.Lane
 
 def _words(entry: Entry) -> str:
     at = f"{entry['t_ms'] / 1000:.2f} s"
-    if "intent" in entry:
+    if "score" in entry:
         why = f", {entry['why']}" if "why" in entry else ""
         return f"{at}: {_join(entry['intent'])}, score {entry['score']:.2f}{why}"
     return f"{at}: {_short(entry)}"
 
 
 def _short(entry: Entry) -> str:
+    if entry["type"] == "mark":
+        said = f": {_join(entry['intent'])}" if entry["intent"] else ""
+        return str(entry["what"]).replace("_", " ") + said
     if "intent" in entry:
         return _join(entry["intent"])
     if entry["type"] == "clip":
         return str(entry["file"]).rpartition("/")[2]
-    return str(entry.get("text") or entry.get("what") or entry["type"])
+    return str(entry.get("text") or entry["type"])
 
 
 def _join(intent: Any) -> str:

@@ -10,7 +10,9 @@ import argparse
 import importlib
 import json
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -106,6 +108,7 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
 
 def _run(args: argparse.Namespace) -> int:
     run: Callable[..., dict[str, Any] | None] = args.module.run
+    _end_with_the_terminal()
     try:
         document = run(args, **_injected(args.command))
         if args.json and document is not None:
@@ -121,6 +124,14 @@ def _run(args: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return 0
+
+
+def _end_with_the_terminal() -> None:
+    """A terminal that is closed ends us as Ctrl-C does, so that what we started ends too."""
+    hangup = getattr(signal, "SIGHUP", None)
+    on_main = threading.current_thread() is threading.main_thread()
+    if hangup is not None and on_main and signal.getsignal(hangup) is signal.SIG_DFL:
+        signal.signal(hangup, signal.default_int_handler)
 
 
 def _versioned(document: Any) -> Any:

@@ -147,19 +147,35 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
 
 @needs_cc
 def test_an_interrupt_ends_the_stream_in_order(tmp_path: Path) -> None:
+    """As a terminal does it: the whole group of processes hears of Ctrl-C."""
     wav, folder = tmp_path / "long.wav", tmp_path / "run"
     soundfile.write(wav, noise(160_000), 16000)
     options = ("--model", write_model(tmp_path), "--wav", wav, "--out", folder)
     command = (sys.executable, "-m", "shiftmcu.cli", "monitor", *options)
-    process = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=-3)
+    process = subprocess.Popen([*map(str, command)], stdout=-3, stderr=-3, process_group=0)
     while not (folder / "latency.csv").exists() or (folder / "latency.csv").stat().st_size < 200:
         assert process.poll() is None
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)
     assert process.wait() == 0
     assert check_run(folder, tmp_path / "again")["validity"] == "valid"
     entries = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     assert entries[-1]["type"] == "done" and 0 < entries[-1]["samples"] < 160_000
+
+
+@needs_cc
+def test_a_closed_terminal_ends_the_board_too(tmp_path: Path) -> None:
+    wav, folder = tmp_path / "long.wav", tmp_path / "run"
+    soundfile.write(wav, noise(160_000), 16000)
+    options = ("--model", write_model(tmp_path), "--wav", wav, "--out", folder)
+    command = (sys.executable, "-m", "shiftmcu.cli", "monitor", *options)
+    process = subprocess.Popen([*map(str, command)], stdout=-3, stderr=-3)
+    while not (folder / "latency.csv").exists() or (folder / "latency.csv").stat().st_size < 200:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait() == 130
+    assert manifest_of(folder)["finished"] is not None, "nobody closed the run"
 
 
 @needs_cc

@@ -153,13 +153,18 @@ def test_what_a_board_says_is_text_and_no_page(recorded: Path, tmp_path: Path) -
     evil = "<script>alert(1)</script><img src=http://x>\"'"
     clip = {"t_ms": 0.5, "type": "clip", "file": evil}
     trouble = {"t_ms": 1.0, "type": "error", "code": 1, "text": evil}
+    mark = {"t_ms": 2.0, "type": "mark", "what": "false_accept", "intent": {}}
+    miss = {"t_ms": 3.0, "type": "mark", "what": "miss", "intent": {"a": "x", "b": "y"}}
+    paused = {"t_ms": 4.0, "type": "pause"}
     with (tmp_path / "events.jsonl").open("a") as file:
-        file.write(json.dumps(clip) + "\n" + json.dumps(trouble) + "\n")
+        file.writelines(json.dumps(e) + "\n" for e in (clip, trouble, mark, miss, paused))
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     manifest["board"]["board"] = manifest["source"]["wav"][0] = evil
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     reported(tmp_path, tmp_path / "page.html")
-    assert any(evil in text for text in checked(tmp_path / "page.html").texts)
+    texts = checked(tmp_path / "page.html").texts
+    assert any(evil in text for text in texts)
+    assert any("miss: x / y" in text for text in texts) and "false accept" in texts
 
 
 @needs_cc
