@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import csv
+import errno
 import json
+import os
 import subprocess
 import sys
 import time
@@ -21,7 +23,7 @@ from shiftmcu.errors import CheckFailed, ToolMissing, UsageError
 from shiftmcu.train import synth, voices
 from shiftmcu.train.corpus import synthesize
 from shiftmcu.train.phrases import FSC_INTENTS, IntentSet, Phrase, load_intents, load_phrases
-from shiftmcu.train.speak import RenderError, Take, render, trim
+from shiftmcu.train.speak import RenderError, Take, render, trim, write_flac
 from shiftmcu.train.takes import TakePlan
 from shiftmcu.train.voice_file import load_voices
 from shiftmcu.train.voices import Voice, choose_voices, installed_voices, split_of
@@ -458,6 +460,27 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     rows = rows_of(tmp_path / "out" / "labels.csv")
     assert len(rows) == document["files"]
     assert all(soundfile.info(audio / row["file"]).frames > 0 for row in rows)
+
+
+def test_a_full_disk_is_named_and_leaves_whole_clips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, written = os.fsync, []
+
+    def fsync(number: int) -> None:
+        written.append(number)
+        if len(written) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    tone = np.sin(np.arange(16000) * 0.1).astype(np.float32)
+    write_flac(tmp_path / "a.flac", tone)
+    with pytest.raises(UsageError, match="No space left") as error:
+        write_flac(tmp_path / "b.flac", tone)
+    assert error.value.code == "file.write"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.flac"]
+    assert soundfile.info(tmp_path / "a.flac").frames == 16000
 
 
 def test_too_many_failures_are_refused(

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import soundfile  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from shiftmcu.audio import SAMPLE_RATE_HZ
 from shiftmcu.errors import UsageError
-from shiftmcu.files import disk_errors, whole_file, write_bytes
+from shiftmcu.files import disk_errors, write_bytes
 from shiftmcu.train.clips import read_table
 from shiftmcu.train.phrases import IntentSet
+from shiftmcu.train.speak import write_flac
 from shiftmcu.train.take import Endpoint, Level, judge_level, speech_of
 from shiftmcu.train.wordings import Phrase
 
@@ -160,7 +160,7 @@ class Folder:
         name = f"{prompt.name(self.speaker)}.flac"
         speech = speech_of(heard.pcm)
         clip = heard.pcm if speech is None else speech
-        _write_flac(self.path / "audio" / name, clip)
+        write_flac(self.path / "audio" / name, clip)
         self.rows[name] = {
             "file": name,
             **dict(zip(self.intents.slots, prompt.phrase.values, strict=True)),
@@ -188,10 +188,5 @@ class Folder:
         number = 1
         while (path := self.path / "raw" / f"{name}-{number}.flac").exists():
             number += 1
-        _write_flac(path, pcm)
+        write_flac(path, pcm)
         return path
-
-
-def _write_flac(path: Path, pcm: Pcm) -> None:
-    with whole_file(path) as file:
-        soundfile.write(file, pcm, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")

@@ -24,7 +24,7 @@ import numpy.typing as npt
 import soundfile  # type: ignore[import-untyped]
 import soxr  # type: ignore[import-untyped]
 
-from shiftmcu.files import whole_file
+from shiftmcu.files import write_bytes
 from shiftmcu.train.voices import ENGINES, NPM_PACKAGES, PIP_PACKAGES, Voice, package_folder
 
 __all__ = ["SAMPLE_RATE_HZ", "RenderError", "Take", "render", "trim", "write_flac"]
@@ -248,7 +248,11 @@ def _speak_one(take: Take, folder: Path) -> Samples:
     return _espeak(take) if take.voice.engine == "espeak" else _flite(take, folder)
 
 
-def write_flac(path: Path, audio: Samples) -> None:
-    """Write 16 kHz mono 16-bit FLAC so that ``path`` is either whole or absent."""
-    with whole_file(path) as file:
-        soundfile.write(file, audio, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+def write_flac(path: Path, audio: Samples | npt.NDArray[np.int16]) -> None:
+    """Write 16 kHz mono 16-bit FLAC so that ``path`` is either whole or absent.
+
+    Raises UsageError ``file.write``.
+    """
+    memory = io.BytesIO()  # soundfile cannot say what went wrong with a file
+    soundfile.write(memory, audio, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    write_bytes(path, memory.getvalue())
