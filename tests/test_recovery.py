@@ -24,7 +24,7 @@ from shiftmcu import native
 from shiftmcu.convert.emit import emit
 from shiftmcu.errors import LinkError
 from shiftmcu.frontend import HOP_SAMPLES, WINDOW_SAMPLES
-from shiftmcu.host import emulator, monitor
+from shiftmcu.host import emulator, hearing, monitor
 from shiftmcu.host import protocol as p
 from shiftmcu.host.build import build_firmware
 from shiftmcu.host.course import Course, Grid
@@ -173,6 +173,37 @@ def test_a_run_says_that_the_board_was_reset(
     for name in ("events.jsonl", "audio.wav", "latency.csv"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
     assert "the board is back after" in capsys.readouterr().out
+
+
+@needs_cc
+def test_the_boards_own_ear_after_a_reset(elf: Path) -> None:
+    """What it missed is silence in the recording, as long as it was away; then it hears again."""
+    recording, recovered = hearing.Recording(), []
+    with (
+        hearing.simulated("i2s", noise(48_000, seed=7)) as (mic, _),
+        link_faults.NativeBoard(elf, f"live:{mic}") as board,
+        WornPort(address_of(board.url)) as worn,
+        Device(open_link(worn.url), model(), QUICK) as device,
+    ):
+        heard = hearing.Hearing(device.slots, recording)
+        resets = iter([board.reset])
+
+        def on_message(message: object, _: object) -> None:
+            if isinstance(message, Recovered):
+                recovered.append(message)
+            elif recording.samples > 16_000:
+                next(resets, lambda: None)()
+
+        hearing.listen(device, heard, samples=48_000, on_message=on_message)
+    (over,) = [event for event in recovered if event.reset]
+    end = over.first_sample + over.samples
+    assert heard.done is not None and end % 2560 == 0 and over.samples > 0
+    assert heard.done.missing_samples == over.samples == recording.missing_samples
+    pcm = recording.pcm
+    assert len(pcm) == heard.done.samples >= 48_000 and not pcm[over.first_sample : end].any()
+    again = pcm[end:]
+    assert len(again) > 2560
+    np.testing.assert_array_equal(again, pcm[: len(again)])
 
 
 @pytest.mark.parametrize("exact", [True, False])

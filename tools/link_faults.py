@@ -42,8 +42,9 @@ _SECONDS |= {"vanish": 1.0, "reset": 0.0}
 class NativeBoard:
     """The firmware as a PC process that is killed and started again at the same address."""
 
-    def __init__(self, elf: Path) -> None:
+    def __init__(self, elf: Path, mic: str = "") -> None:
         self._elf = elf
+        self._mic = ["--mic", mic] if mic else []
         self._port = "0"
         self._process = self._start()
 
@@ -56,7 +57,7 @@ class NativeBoard:
         self._process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [str(self._elf), "--tcp", self._port, "--until-stdin-closes"]
+        command = [str(self._elf), "--tcp", self._port, "--until-stdin-closes", *self._mic]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdout is not None
         self._port = process.stdout.readline().decode().partition("port=")[2].strip()
