@@ -76,6 +76,7 @@ def html_of(data: RunData, plan: Any = None) -> str:
         section("Confusion", *report_parts.confusion(data)),
         section("Layers", *report_board.layers(data, plan)),
         section("Memory", *report_board.memory(data, plan)),
+        section("Energy", *report_board.energy(data)),
         section("Board", pairs({k: v for k, v in data.board.items() if k != "end"})),
         section("Versions", pairs(data.manifest["versions"])),
     )

@@ -1,4 +1,4 @@
-"""Sections of ``report.html`` about the network on its board: layers and memory."""
+"""Sections of ``report.html`` about the network on its board: layers, memory and energy."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from shiftmcu.host import svg
 from shiftmcu.host.report_page import note, table
 from shiftmcu.host.report_parts import ticks_word
-from shiftmcu.host.run_data import RunData
+from shiftmcu.host.run_data import Row, RunData
 
-__all__ = ["layers", "memory"]
+__all__ = ["energy", "layers", "memory"]
 
 _INFO_PARTS = (
     ("arena", "arena_bytes"),
@@ -108,3 +108,31 @@ def _map(name: str, parts: Sequence[tuple[str, int]], have: int | None) -> str:
     said = ", ".join(f"{part} {size}" for part, size in parts)
     picture = svg.stack(parts, total, label=f"{name}: {used} of {total} bytes: {said}")
     return f"<div><h3>{name}: {used:,} of {total:,} bytes</h3>{picture}</div>"
+
+
+def energy(data: RunData) -> list[str]:
+    """Energy of every repeat, and the power while idle and while computing."""
+    if not data.energy:
+        return []
+    sound, first = data.sound_energy(), data.energy[0]
+    net = [(f"repeat {row['repeat']}", float(row["net_uj"]), None) for row in sound]
+    power: list[tuple[str, float, float | None]] = []
+    for row in data.energy:
+        power.append((f"{row['repeat']} idle", float(row["idle_mw"]), None))
+        power.append((f"{row['repeat']} window", _window_mw(row), None))
+    middle = f"{np.median([value for _, value, _ in net]):.3f} uJ" if net else "nothing"
+    said = f"{middle} per inference ({first['kind']}), idle subtracted: the median of "
+    said += f"{len(sound)} of {len(data.energy)} repeats; {first['meter']}, alignment: "
+    bars = svg.bars(net, unit="uJ", label=f"Energy per inference: {_said(net)}") if net else ""
+    watts = svg.bars(power, unit="mW", label=f"Power: {_said(power)}", kind="s4")
+    spoilt = [(row["repeat"], row["issues"]) for row in data.energy if row["issues"]]
+    return [
+        note(f"{said}{first['alignment']}."),
+        f'<div class="two"><div><h3>Net energy per inference, uJ</h3>{bars}</div>'
+        f"<div><h3>Power of each repeat, mW</h3>{watts}</div></div>",
+        table(spoilt, ("repeat", "left out because of")) if spoilt else "",
+    ]
+
+
+def _window_mw(row: Row) -> float:
+    return float(row["energy_mj"]) / float(row["window_s"])

@@ -35,6 +35,9 @@ def origins(data: RunData, plan: Any) -> str:
         rows.append(("layers, counted", *ticks_word(data)))
     if plan is not None:
         rows.append(("layers, planned", "estimate", "instructions per second of audio, Cortex-M4"))
+    for row in data.energy[:1]:
+        how = f"{row['meter']}, alignment: {row['alignment']}"
+        rows.append(("energy", row["kind"], how))
     if plan is not None:
         rows.append(("RAM and flash", "exact", "the plan's sums; code and stack are allowances"))
     return table(rows, ("number", "word", "how"))

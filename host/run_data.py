@@ -51,7 +51,7 @@ class Heard:
 
 @dataclass(frozen=True)
 class RunData:
-    """``latency``, ``layers``: the rows of latency.csv and layers.csv (none without that file).
+    """``latency``, ``layers``, ``energy``: the rows of the CSV files, none without that file.
 
     ``board``: the key=value lines of INFO, empty where no board answered.
     """
@@ -64,6 +64,7 @@ class RunData:
     entries: Sequence[Entry]
     latency: Sequence[Row]
     layers: Sequence[Row]
+    energy: Sequence[Row]
 
     @property
     def validity(self) -> str:
@@ -86,6 +87,10 @@ class RunData:
         for row in self.layers:
             found.setdefault(row["name"], []).append(int(row["ticks"]))
         return found
+
+    def sound_energy(self) -> list[Row]:
+        """The repeats of energy.csv that have no issue."""
+        return [row for row in self.energy if not row["issues"]]
 
     def clips(self) -> list[Heard]:
         """The streams of the run in their order."""
@@ -130,11 +135,14 @@ def _read(
         model=models.load(folder / MODEL) if (folder / MODEL).is_file() else None,
         entries=[json.loads(line) for line in lines],
         latency=_rows(made / "latency.csv"),
-        layers=_rows(made / "layers.csv") if (made / "layers.csv").is_file() else [],
+        layers=_rows(made / "layers.csv"),
+        energy=_rows(folder / "energy.csv"),
     )
 
 
 def _rows(path: Path) -> list[Row]:
+    if not path.is_file():
+        return []
     with path.open(newline="", encoding="utf-8") as file:
         return [row for row in csv.DictReader(file) if None not in row.values()]
 

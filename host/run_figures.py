@@ -5,6 +5,7 @@
                                               instructions are never set against time
     layers.<name>.<unit>.<median|p95|max>     of the parts of the network, where layers.csv has them
     answer.us.<median|p95|max>                host time
+    energy.<kind>.<net|gross>_uj.<median|..>  per inference; kind: measured or estimate
     accuracy.right                            share of the clips with a known label
     memory.<item>_bytes                       what the board reports, and the model
 
@@ -43,6 +44,10 @@ def figures(data: RunData) -> dict[str, float]:
         found |= _spread(f"latency.{part}.{data.unit}", values)
     for name, ticks in data.layer_ticks().items():
         found |= _spread(f"layers.{name}.{data.unit}", spread(ticks))
+    for row in data.sound_energy()[:1]:
+        for name in ("net_uj", "gross_uj"):
+            values = [float(row[name]) for row in data.sound_energy()]
+            found |= _spread(f"energy.{row['kind']}.{name}", spread(values))
     known = [clip for clip in data.clips() if clip.truth is not None]
     if known:
         found["accuracy.right"] = sum(clip.right for clip in known) / len(known)

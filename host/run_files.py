@@ -267,7 +267,7 @@ def part_names(graph: QuantGraph | None, parts: int) -> list[str]:
     return [*names, *p.MORE_PARTS]
 
 
-def spread(values: list[int]) -> dict[str, float] | None:
+def spread(values: Sequence[float]) -> dict[str, float] | None:
     """Median, 95th percentile and maximum, or None without values."""
     if not values:
         return None

@@ -7,12 +7,13 @@ says in words what it shows. Classes name the colours: ``s0``..``s7`` series, ``
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ["Lane", "Mark", "bars", "heat", "histogram", "lanes", "line", "nice", "stack"]
+from shiftmcu.host.svg_scale import Scale, decades, nice, short, thinned
+
+__all__ = ["Lane", "Mark", "bars", "heat", "histogram", "lanes", "stack"]
 
 _FONT = 12
 _LETTER = 7.2
@@ -41,17 +42,6 @@ class Lane:
     unit: str = ""
 
 
-def nice(low: float, high: float, count: int = 5) -> list[float]:
-    """About ``count`` round numbers from ``low`` to ``high``, both ends inside or on them."""
-    if not high > low:
-        return [low]
-    raw = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(k * step, 12) for k in range(first, last + 1)]
-
-
 def histogram(values: Sequence[float], *, unit: str, label: str, lines: Mapping[str, float]) -> str:
     """Counts of ``values`` in up to 32 bins; ``lines``: class name -> where a line stands.
 
@@ -63,38 +53,30 @@ def histogram(values: Sequence[float], *, unit: str, label: str, lines: Mapping[
     log = low > 0 and high > _FAR * middle
     if high - low < 1e-9 * max(abs(high), 1.0):
         low, high = low - 0.5, high + 0.5
-    x = _Scale(low, high, left, width - right, log=log)
+    x = Scale(low, high, left, width - right, log=log)
     n_bins = max(8, min(32, round(2 * len(values) ** 0.5)))
     size = (width - right - left) / n_bins
     counts = [0] * n_bins
     for value in values:
         counts[min(n_bins - 1, int((x(value) - left) / size))] += 1
-    y = _Scale(0, max(counts), height - bottom, top)
+    y = Scale(0, max(counts), height - bottom, top)
     body = list(_y_axis(y, nice(0, max(counts), 4), left, width - right))
     for k, count in enumerate(counts):
         if count:
-            text = f"{count}: about {_short(x.back(left + (k + 0.5) * size))} {unit}"
+            text = f"{count}: about {short(x.back(left + (k + 0.5) * size))} {unit}"
             body.append(
                 _rect(left + k * size + 0.5, y(count), size - 1, y(0) - y(count), "s0", text)
             )
-    ticks = _decades(low, high) if log else nice(low, high)
+    ticks = decades(low, high) if log else nice(low, high)
     body += _x_axis(x, ticks, height - bottom, f"{unit}, logarithmic" if log else unit)
     for k, (kind, value) in enumerate(lines.items()):
         at, anchor = x(value), "end" if x(value) > width - 120 else "start"
         body.append(_line(at, top - 4 - 13 * k, at, y(0), kind))
-        text = f"{kind} {_short(value)}"
+        text = f"{kind} {short(value)}"
         body.append(
             _text(at + (4 if anchor == "start" else -4), top - 8 - 13 * k, text, anchor, "small")
         )
     return _svg(width, height, body, label)
-
-
-def _decades(low: float, high: float) -> list[float]:
-    """1, 2, 5 in every power of ten; only the powers where that is too much."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = (1, 2, 5) if len(powers) <= 4 else (1,)
-    found = (m * 10.0**power for power in powers for m in steps)
-    return [value for value in found if low <= value <= high]
 
 
 def bars(
@@ -103,7 +85,7 @@ def bars(
     """Horizontal bars: name, value, and where given a second value as a tick (its p95)."""
     width, step, left, right = 480, 24, 130, 86
     most = max([1e-12, *(value for _, value, _ in rows), *(p for _, _, p in rows if p is not None)])
-    x = _Scale(0, most, left, width - right)
+    x = Scale(0, most, left, width - right)
     body = []
     for k, (name, value, more) in enumerate(rows):
         at = 6 + k * step
@@ -112,7 +94,7 @@ def bars(
         if more is not None:
             body.append(_line(x(more), at, x(more), at + step - 4, "p95"))
         end = max(x(value), x(more or 0)) + 5
-        body.append(_text(end, at + 14, f"{_short(value)} {unit}".strip()))
+        body.append(_text(end, at + 14, f"{short(value)} {unit}".strip()))
     return _svg(width, 12 + step * len(rows), body, label)
 
 
@@ -121,7 +103,7 @@ def stack(parts: Sequence[tuple[str, float]], total: float, *, label: str) -> st
     width, step = 480, 20
     used = sum(size for _, size in parts)
     total = max(total, used, 1e-12)
-    x = _Scale(0, total, 1, width - 1)
+    x = Scale(0, total, 1, width - 1)
     body = [_rect(1, 2, width - 2, 30, "open", "free")]
     rows = [*((f"s{k % 8}", name, size) for k, (name, size) in enumerate(parts))]
     at = 0.0
@@ -138,23 +120,10 @@ def stack(parts: Sequence[tuple[str, float]], total: float, *, label: str) -> st
     return _svg(width, 46 + step * len(rows), body, label)
 
 
-def line(points: Sequence[tuple[float, float]], *, x_unit: str, y_unit: str, label: str) -> str:
-    """A curve of ``points``, thinned so that every peak stays."""
-    width, height, left, right, top, bottom = 960, 240, 60, 14, 14, 40
-    points = _thinned(points, 800)
-    x = _Scale(points[0][0], points[-1][0], left, width - right)
-    low, high = min(0.0, *(v for _, v in points)), max(v for _, v in points)
-    y = _Scale(low, high if high > low else low + 1, height - bottom, top)
-    body = [*_y_axis(y, nice(y.low, y.high, 4), left, width - right, y_unit)]
-    body.append(_path([(x(t), y(v)) for t, v in points], "curve"))
-    body += _x_axis(x, nice(x.low, x.high, 8), height - bottom, x_unit)
-    return _svg(width, height, body, label)
-
-
 def lanes(rows: Sequence[Lane], *, end: float, label: str) -> str:
     """A timeline in seconds from 0 to ``end``: one lane per row, marks or a curve on each."""
     width, left, right, step = 960, 110, 20, 46
-    x = _Scale(0, max(end, 1e-3), left, width - right)
+    x = Scale(0, max(end, 1e-3), left, width - right)
     height = 10 + step * len(rows) + 34
     body = []
     for k, row in enumerate(rows):
@@ -195,7 +164,7 @@ def heat(
     return _svg(width, height, body, label)
 
 
-def _lane_marks(row: Lane, x: _Scale, base: float) -> Iterator[str]:
+def _lane_marks(row: Lane, x: Scale, base: float) -> Iterator[str]:
     """Dots, and the labels that find room: none runs into the one before it."""
     free = x.start
     for mark in row.marks:
@@ -208,55 +177,11 @@ def _lane_marks(row: Lane, x: _Scale, base: float) -> Iterator[str]:
             free = at if before else at + width
 
 
-def _lane_curve(row: Lane, x: _Scale, base: float, step: float) -> Iterator[str]:
+def _lane_curve(row: Lane, x: Scale, base: float, step: float) -> Iterator[str]:
     most = max(v for _, v in row.curve)
-    y = _Scale(0, most if most > 0 else 1, base, base - step + 14)
-    yield _path([(x(t), y(v)) for t, v in _thinned(row.curve, 600)], "curve")
-    yield _text(x.to, base - step + 20, f"max {_short(most)} {row.unit}", "end", "small")
-
-
-class _Scale:
-    """Numbers from ``low``..``high`` to places ``start``..``to``; ``log``: by their logarithms."""
-
-    def __init__(
-        self, low: float, high: float, start: float, to: float, *, log: bool = False
-    ) -> None:
-        self.low, self.high = low, high if high > low else low + 1
-        self.start, self.to = start, to
-        self._log = log
-
-    def __call__(self, value: float) -> float:
-        low, high = self._of(self.low), self._of(self.high)
-        return self.start + (self._of(value) - low) / (high - low) * (self.to - self.start)
-
-    def back(self, place: float) -> float:
-        """The number at a place."""
-        low, high = self._of(self.low), self._of(self.high)
-        found = low + (place - self.start) / (self.to - self.start) * (high - low)
-        return float(10**found) if self._log else found
-
-    def _of(self, value: float) -> float:
-        return math.log10(value) if self._log else value
-
-
-def _thinned(points: Sequence[tuple[float, float]], count: int) -> list[tuple[float, float]]:
-    """At most ``2 * count`` points: the least and the greatest of each slice, in their order."""
-    if len(points) <= 2 * count:
-        return list(points)
-    size = -(-len(points) // count)
-    kept = []
-    for at in range(0, len(points), size):
-        part = points[at : at + size]
-        ends = (min(part, key=lambda p: p[1]), max(part, key=lambda p: p[1]))
-        kept += sorted({*ends, points[-1]} if at + size >= len(points) else set(ends))
-    return kept
-
-
-def _short(value: float) -> str:
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if abs(value) >= size:
-            return f"{value / (1000 if unit == 'k' else size):.3g}{unit}"
-    return f"{value:.0f}" if abs(value) >= 1e3 else f"{value:.3g}"
+    y = Scale(0, most if most > 0 else 1, base, base - step + 14)
+    yield _path([(x(t), y(v)) for t, v in thinned(row.curve, 600)], "curve")
+    yield _text(x.to, base - step + 20, f"max {short(most)} {row.unit}", "end", "small")
 
 
 def _cut(text: str, width: float) -> str:
@@ -264,21 +189,19 @@ def _cut(text: str, width: float) -> str:
     return text if len(text) <= room else text[: room - 1] + "…"
 
 
-def _y_axis(
-    y: _Scale, ticks: Sequence[float], left: float, right: float, unit: str = ""
-) -> list[str]:
+def _y_axis(y: Scale, ticks: Sequence[float], left: float, right: float) -> list[str]:
     body = []
     for tick in ticks:
         body.append(_line(left, y(tick), right, y(tick), "grid"))
-        body.append(_text(left - 6, y(tick) + 4, _short(tick), "end", "small"))
-    return [*body, _text(4, 11, unit, "start", "small")] if unit else body
+        body.append(_text(left - 6, y(tick) + 4, short(tick), "end", "small"))
+    return body
 
 
-def _x_axis(x: _Scale, ticks: Sequence[float], base: float, unit: str) -> list[str]:
+def _x_axis(x: Scale, ticks: Sequence[float], base: float, unit: str) -> list[str]:
     body = [_line(x.start, base, x.to, base, "axis")]
     for tick in ticks:
         body.append(_line(x(tick), base, x(tick), base + 4, "axis"))
-        body.append(_text(x(tick), base + 17, _short(tick), "middle", "small"))
+        body.append(_text(x(tick), base + 17, short(tick), "middle", "small"))
     return [*body, _text(x.to, base + 33, unit, "end", "small")]
 
 

@@ -15,7 +15,7 @@ from host_rig import arguments, needs_cc, write_clips, write_model
 from shiftmcu.cli import _plan
 from shiftmcu.convert.emit import emit
 from shiftmcu.errors import UsageError
-from shiftmcu.host import monitor, report, svg
+from shiftmcu.host import monitor, report, svg, svg_scale
 from shiftmcu.host.run_data import Heard, read
 from shiftmcu.host.run_figures import figures
 from shiftmcu.host.run_folder import RunDegraded, RunFolder
@@ -58,7 +58,7 @@ def checked(path: Path) -> Checked:
     for picture in re.findall(r"<svg.*?</svg>", text, re.S):
         ET.fromstring(picture)
         numbers = [float(n) for n in re.findall(r'(?<= [xy])="(-?[\d.]+)"', picture)]
-        assert not re.search(r"nan|inf", picture) and numbers
+        assert not re.search(r"\b(nan|inf)\b", picture) and numbers
     return Checked(text)
 
 
@@ -192,6 +192,26 @@ def test_counted_layers_stand_beside_the_plan(recorded: Path, tmp_path: Path, un
     assert found[f"layers.stem.{unit}.median"] == 3010 and found[f"layers.rest.{unit}.max"] == 1000
 
 
+@needs_cc
+@pytest.mark.parametrize("kind", ["measured", "estimate"])
+def test_energy_is_shown_with_its_word(recorded: Path, tmp_path: Path, kind: str) -> None:
+    for file in recorded.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    head = "repeat,kind,meter,alignment,inferences,window_s,idle_s,current_ma,volts,idle_mw,"
+    rows = [head + "energy_mj,net_uj,gross_uj,issues"]
+    rows += [
+        f"{k},{kind},ina226,device clock,40,2.0,1.0,30,3.3,50,200,{95 + k},99," for k in range(3)
+    ]
+    rows.append(f"3,{kind},ina226,device clock,40,2.0,1.0,30,3.3,50,200,,,energy.saturated")
+    (tmp_path / "energy.csv").write_text("\n".join(rows) + "\n")
+    reported(tmp_path, tmp_path / "page.html")
+    page = checked(tmp_path / "page.html")
+    words = " ".join(page.texts)
+    assert f"96.000 uJ per inference ({kind})" in words and "3 of 4 repeats" in words
+    assert "energy.saturated" in words and "ina226, alignment: device clock" in words
+    assert figures(read(tmp_path))[f"energy.{kind}.net_uj.median"] == 96
+
+
 @pytest.mark.parametrize(
     ("truth", "said", "right"),
     [
@@ -213,7 +233,7 @@ def test_a_clip_is_right_when_every_slot_is(
     ("low", "high"), [(0, 1), (0, 7), (0.001, 0.0013), (-5, 5), (0, 3e9), (2, 2)]
 )
 def test_axes_have_a_few_round_numbers(low: float, high: float) -> None:
-    ticks = svg.nice(low, high)
+    ticks = svg_scale.nice(low, high)
     assert low - 1e-9 <= ticks[0] and ticks[-1] <= high + 1e-9 and 1 <= len(ticks) <= 11
     assert ticks == sorted(set(ticks))
 
@@ -221,8 +241,8 @@ def test_axes_have_a_few_round_numbers(low: float, high: float) -> None:
 def test_a_thinned_curve_keeps_its_peaks() -> None:
     points = [(float(t), 0.0) for t in range(100_000)]
     points[54_321], points[54_400] = (54_321.0, 9.0), (54_400.0, -9.0)
-    values = {v for _, v in svg._thinned(points, 200)}
-    assert {9.0, -9.0} <= values and len(svg._thinned(points, 200)) <= 401
+    values = {v for _, v in svg_scale.thinned(points, 200)}
+    assert {9.0, -9.0} <= values and len(svg_scale.thinned(points, 200)) <= 401
 
 
 @pytest.mark.parametrize("values", [[5.0], [5.0, 5.0], [0.0, 0.0], [1.0, 2.0, 4000.0], [-1.0, 1.0]])
