@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 LIBRARY = ROOT / "firmware" / "lib" / "shiftmcu"
 CORPUS = HERE / "corpus"
-CHECKS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"]
+CHECKS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O2"]
 
 
 def sources() -> list[str]:
@@ -39,12 +39,19 @@ def build(folder: Path, compiler: str = "clang", *, fuzzer: bool = True) -> Path
     return program
 
 
-def run(program: Path, folder: Path, runs: int, jobs: int = 1) -> int:
-    """Fuzz from the kept corpus; the exit code of libFuzzer, 0 when nothing was found."""
+def run(
+    program: Path,
+    folder: Path,
+    runs: int,
+    jobs: int = 1,
+    corpus: Path = CORPUS,
+    max_bytes: int = 8192,
+) -> int:
+    """Fuzz from ``corpus``; the exit code of libFuzzer, 0 when nothing was found."""
     found = folder / "found"
     found.mkdir(exist_ok=True)
-    limits = ["-max_len=8192", "-timeout=20", "-rss_limit_mb=2048", f"-runs={runs // jobs}"]
-    where = [f"-artifact_prefix={folder}/", str(found), str(CORPUS)]
+    limits = [f"-max_len={max_bytes}", "-timeout=20", "-rss_limit_mb=2048", f"-runs={runs // jobs}"]
+    where = [f"-artifact_prefix={folder}/", str(found), str(corpus)]
     with contextlib.ExitStack() as stack:
         processes = []
         for seed in range(1, jobs + 1):
@@ -85,12 +92,23 @@ def main() -> int:
     if arguments.corpus:
         write_corpus()
         return 0
+    folder = work_folder("fuzz")
+    code = run(build(folder), folder, arguments.runs, arguments.jobs)
+    return report(folder, code)
+
+
+def work_folder(name: str) -> Path:
+    """``build/NAME``, made. Exits with 3 where clang is missing."""
     if shutil.which("clang") is None:
         print("fuzzing needs clang with libFuzzer (compiler-rt)", file=sys.stderr)
-        return 3
-    folder = ROOT / "build" / "fuzz"
+        sys.exit(3)
+    folder = ROOT / "build" / name
     folder.mkdir(parents=True, exist_ok=True)
-    code = run(build(folder), folder, arguments.runs, arguments.jobs)
+    return folder
+
+
+def report(folder: Path, code: int) -> int:
+    """Print what the fuzzers counted; the exit code of the command."""
     for log in sorted(folder.glob("log*.txt")):
         print(*log.read_text(errors="replace").splitlines()[-8:], sep="\n")
     print(f"crash inputs, if any, are in {folder}" if code else "no crash")
