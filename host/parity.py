@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shiftmcu import native
-from shiftmcu.blob import tensor_shapes
-from shiftmcu.frontend import HOP_SAMPLES
+from shiftmcu.errors import LinkError
+from shiftmcu.host import layers
 from shiftmcu.host import protocol as p
 from shiftmcu.host.device import Device
+from shiftmcu.host.difference import Difference
+from shiftmcu.host.layers import Layers
 from shiftmcu.host.models import Model
 
-Tensors = Mapping[int, NDArray[np.int8]]
-"""Layer index -> the rows of the block that made a decision, flat."""
+_PLAYS = 5
 
 
 @dataclass(frozen=True)
@@ -30,36 +31,12 @@ class Outcome:
     events: tuple[tuple[int, int, tuple[int, ...], int, int], ...]
 
 
-@dataclass(frozen=True)
-class Difference:
-    """The first integer that is not equal. ``index``: (frame, bin), (decision, logit) or
-    (decision, row, channel); a layer's values are activations -128..127."""
-
-    pair: str
-    clip: str
-    what: str
-    """``features``, ``layer``, ``logits`` or ``events``; ``length`` when a count differs."""
-    name: str
-    """Of the layer or the logit, else empty."""
-    index: tuple[int, ...]
-    expected: int | str
-    got: int | str
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {"index": list(self.index)}
-
-    def __str__(self) -> str:
-        where = f"{self.what} {self.name}".strip()
-        at = ", ".join(map(str, self.index))
-        return f"{self.pair}: {self.clip}, {where} [{at}]: expected {self.expected}, got {self.got}"
-
-
 class Place(Protocol):
     """Somewhere that the same integers must come from."""
 
     def run(self, pcm: NDArray[np.int16]) -> Outcome: ...
 
-    def tensors(self, pcm: NDArray[np.int16], decision: int) -> Tensors: ...
+    def layers(self, pcm: NDArray[np.int16]) -> Layers: ...
 
 
 class HostPlace:
@@ -71,20 +48,8 @@ class HostPlace:
     def run(self, pcm: NDArray[np.int16]) -> Outcome:
         return outcome_of(self._model.run_clip(pcm))
 
-    def tensors(self, pcm: NDArray[np.int16], decision: int) -> Tensors:
-        stream = native.Stream(self._model)
-        for start in range(0, len(pcm), HOP_SAMPLES):
-            if _reached(stream.push(pcm[start : start + HOP_SAMPLES]), decision):
-                return self._layers(stream)
-        silence = np.zeros(stream.flush_samples, np.int16)
-        for start in range(0, len(silence), HOP_SAMPLES):
-            if _reached(stream.push(silence[start : start + HOP_SAMPLES]), decision):
-                return self._layers(stream)
-        return {}
-
-    def _layers(self, stream: native.Stream) -> Tensors:
-        found = {i: stream.tensor(i + 1) for i in range(self._model.n_layers)}
-        return {i: values.ravel() for i, values in found.items() if values is not None}
+    def layers(self, pcm: NDArray[np.int16]) -> Layers:
+        return layers.of_host(self._model, pcm)
 
 
 class ReferencePlace:
@@ -97,8 +62,9 @@ class ReferencePlace:
     def run(self, pcm: NDArray[np.int16]) -> Outcome:
         return outcome_of(self._run_clip(self._graph, pcm))
 
-    def tensors(self, pcm: NDArray[np.int16], decision: int) -> Tensors:  # noqa: ARG002
-        return {}
+    def layers(self, pcm: NDArray[np.int16]) -> Layers:
+        result = self._run_clip(self._graph, pcm)
+        return layers.of_reference(self._graph, result.tensors, len(result.logits))
 
 
 class BoardPlace:
@@ -110,9 +76,21 @@ class BoardPlace:
     def run(self, pcm: NDArray[np.int16]) -> Outcome:
         return outcome_of(self.device.run_clip(pcm))
 
-    def tensors(self, pcm: NDArray[np.int16], decision: int) -> Tensors:
-        result = self.device.run_clip(pcm, want=p.TENSOR_BIT)
-        return {layer: v for (d, layer), v in result.tensors.items() if d == decision}
+    def layers(self, pcm: NDArray[np.int16]) -> Layers:
+        """Played again until no packet of it was lost: what is missing must not pass for zeros.
+
+        Raises ``LinkError`` ``link.results_lost``.
+        """
+        for _ in range(_PLAYS):
+            before = replace(self.device.counters)
+            tensors = self.device.run_clip(pcm, want=p.TENSOR_BIT).tensors
+            if self.device.counters.lost_packets == before.lost_packets:
+                return tensors
+        raise LinkError(
+            "link.results_lost",
+            f"Packets of the layers were lost on the line in each of {_PLAYS} plays of a clip.",
+            "use a shorter cable or a lower baud rate",
+        )
 
 
 def outcome_of(result: Any) -> Outcome:
@@ -145,38 +123,14 @@ def difference(pair: str, clip: str, expected: Outcome, got: Outcome) -> Differe
 def locate(
     found: Difference, model: Model, pcm: NDArray[np.int16], expected: Place, got: Place
 ) -> Difference:
-    """Where different logits come from: the first layer whose activations differ, if known."""
+    """Where different logits come from: the first layer whose activations differ, if any does."""
     if found.what != "logits":
         return found
-    decision = found.index[0]
-    left, right = expected.tensors(pcm, decision), got.tensors(pcm, decision)
-    for layer in sorted(left.keys() & right.keys()):
-        one, other = left[layer], right[layer]
-        if one.shape == other.shape and np.array_equal(one, other):
-            continue
-        at = int(np.argmax(one != other)) if one.shape == other.shape else 0
-        values = _values(model, layer)
-        return Difference(
-            found.pair,
-            found.clip,
-            "layer",
-            model.graph.layers[layer].name,
-            (decision, at // values, at % values),
-            int(one[at]),
-            int(other[at]),
-        )
-    name = model.graph.logit_names[found.index[1]]
-    return Difference(
-        found.pair, found.clip, found.what, name, found.index, found.expected, found.got
-    )
-
-
-def _values(model: Model, layer: int) -> int:
-    return tensor_shapes(model.graph)[layer + 1].values
-
-
-def _reached(decisions: list[native.StreamDecision], wanted: int) -> bool:
-    return any(decision.decision == wanted for decision in decisions)
+    sides = (expected.layers(pcm), got.layers(pcm))
+    inside = layers.first_difference(found.pair, found.clip, model.graph, *sides)
+    if inside is not None:
+        return inside
+    return replace(found, name=model.graph.logit_names[found.index[1]])
 
 
 def _event(event: Any) -> tuple[int, int, tuple[int, ...], int, int]:

@@ -258,13 +258,21 @@ class Features(BytesMessage):
 
 @dataclass(frozen=True)
 class TensorOut(BytesMessage):
-    """``data``: int8 values of ``layer``'s output from ``offset`` on."""
+    """``data``: int8 values of ``layer``'s output from ``offset`` (24 bits) on."""
 
-    TYPE, HEAD = 0x33, "<IHH"
+    TYPE, HEAD = 0x33, "<IBBH"
     decision: int
     layer: int
     offset: int
     data: bytes
+
+    def _head(self) -> tuple[int, ...]:
+        return self.decision, self.layer, self.offset >> 16, self.offset & 0xFFFF
+
+    @classmethod
+    def _build(cls, head: tuple[int, ...], tail: bytes) -> Self | None:
+        decision, layer, high, low = head
+        return cls(decision, layer, high << 16 | low, tail)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """``shiftmcu validate --where host,native,qemu --data SPEC``: every integer, tolerance zero.
 
 The first place named is what the others are compared with: features, every int32 logit of every
-decision, and the events. Where logits differ, the first layer that differs is looked for.
+decision, and the events; with ``--layers`` every layer of every decision too. Where logits differ,
+the first layer that differs is looked for in any case.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ import queue
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from shiftmcu.audio import read_audio
 from shiftmcu.errors import CheckFailed, UsageError
-from shiftmcu.host import models
+from shiftmcu.host import layers, models, usb_ports
+from shiftmcu.host.accuracy import Accuracy
 from shiftmcu.host.device import Emit, connect
+from shiftmcu.host.difference import Difference
+from shiftmcu.host.junit import write_junit
 from shiftmcu.host.link import DEFAULT_BAUD, is_port
 from shiftmcu.host.models import Model
 from shiftmcu.host.parity import (
     BoardPlace,
-    Difference,
     HostPlace,
     Outcome,
     Place,
@@ -35,12 +36,15 @@ from shiftmcu.host.parity import (
     locate,
 )
 from shiftmcu.host.show import model_line, say
+from shiftmcu.host.validate_report import Findings, FloatRow, Pair, cases, document, table
 
 QEMU_BOARD = "stm32f405-qemu"
 DEFAULT_PLACES = "host,native,qemu"
 Crew = Mapping[str, Place]
 """One place of each name; the first is what the others are compared with."""
-Comparison = tuple[Outcome, Mapping[str, tuple[Outcome, Difference | None]]]
+Compared = tuple[Outcome, Difference | None, bool]
+"""What a place said, its first difference, and whether its layers were compared and are equal."""
+Comparison = tuple[Outcome, Mapping[str, Compared]]
 
 
 class ParityDiff(CheckFailed):
@@ -59,40 +63,26 @@ class ParityDiff(CheckFailed):
         return {**self.document, **super().as_json()}
 
 
-@dataclass
-class Pair:
-    """One place against the first one, over all clips so far."""
-
-    name: str
-    equal: int = 0
-    features_equal: int = 0
-    events_equal: int = 0
-    largest: int = 0
-    """Greatest |difference| of a logit."""
-    first: Difference | None = None
-
-    def add(self, expected: Outcome, got: Outcome, found: Difference | None) -> None:
-        self.equal += found is None
-        self.features_equal += np.array_equal(expected.features, got.features)
-        self.events_equal += expected.events == got.events
-        if expected.logits.shape == got.logits.shape and expected.logits.size:
-            apart = np.abs(expected.logits.astype(np.int64) - got.logits.astype(np.int64))
-            self.largest = max(self.largest, int(apart.max()))
-        self.first = self.first or found
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--where",
         default=DEFAULT_PLACES,
-        help="host (C in this process), reference (numpy), native, qemu, board (with --port), or "
-        f"any board or port; default {DEFAULT_PLACES}",
+        help="host (C in this process), reference (numpy), native, qemu, board (the one that is "
+        "plugged in, or at --port), or any board or port; one alone is compared with host; "
+        f"default {DEFAULT_PLACES}",
     )
-    parser.add_argument("--data", required=True, metavar="SPEC", help="csv:PATH or folder:PATH")
+    parser.add_argument(
+        "--data", required=True, metavar="SPEC", help="csv:PATH, folder:PATH or fsc:PATH"
+    )
     parser.add_argument("--limit", type=int, help="at most N clips, spread over the data")
     parser.add_argument("--model", help="MODEL.shift or a shipped model (default: by the slots)")
     parser.add_argument("--jobs", type=int, help="clips played at once (default: one per CPU)")
     parser.add_argument("--port", help="the port of `board`")
+    parser.add_argument(
+        "--layers", action="store_true", help="compare every layer of every decision too"
+    )
+    parser.add_argument("--keras", type=Path, metavar="FILE", help="its float network: accuracy")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="a case per clip, for CI")
     parser.add_argument("--baud", type=int, default=DEFAULT_BAUD, help="for serial ports")
 
 
@@ -102,16 +92,11 @@ def run(
     load_clips: Callable[..., Sequence[Any]],
     emit: Emit,
     reference: Callable[..., Any] | None = None,
+    float_right: Callable[..., list[bool]] | None = None,
     **_: object,
 ) -> dict[str, Any]:
     """Raises ``ParityDiff``, and the errors of data, build and link."""
-    names = [name for name in args.where.split(",") if name]
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise UsageError(
-            "validate.where",
-            f"--where names {args.where!r}; it takes two or more different places.",
-            f"--where {DEFAULT_PLACES}",
-        )
+    names = _names(args.where)
     clips = load_clips(args.data, (), args.limit)
     model = models.choose(args.model, clips[0].slots)
     say("model", model_line(model))
@@ -120,8 +105,28 @@ def run(
             {name: _place(name, args, model, emit, reference, stack) for name in names}
             for _ in range(_jobs(args, names, len(clips)))
         ]
-        pairs = _compare(crews, model, clips)
-    return _report(pairs, len(clips), as_json=args.json)
+        accuracy, pairs = _compare(crews, model, clips, with_layers=args.layers)
+    float_row = None
+    if args.keras is not None:
+        if float_right is None:
+            raise AssertionError("validate needs float_right for --keras")
+        right = float_right(args.keras, model.graph, [clip for clip in clips if clip.command])
+        float_row = FloatRow(len(right), sum(right))
+    return _report(Findings(len(clips), accuracy, pairs, args.layers, float_row), args)
+
+
+def _names(where: str) -> list[str]:
+    """The places, the one to compare with first. Raises ``validate.where``."""
+    names = [name for name in where.split(",") if name]
+    if len(names) == 1 and names != ["host"]:
+        names = ["host", *names]
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise UsageError(
+            "validate.where",
+            f"--where names {where!r}; it takes two or more different places.",
+            f"--where {DEFAULT_PLACES}",
+        )
+    return names
 
 
 def _place(
@@ -138,15 +143,14 @@ def _place(
         if reference is None:
             raise AssertionError("validate needs reference=shiftmcu.convert.reference.run_clip")
         return ReferencePlace(model, reference)
-    where = {"qemu": QEMU_BOARD, "board": args.port}.get(name, name)
-    if where is None:
-        raise UsageError("port.needed", "`board` needs its port.", "--port /dev/ttyUSB0")
+    where = usb_ports.choose(args.port) if name == "board" else name
+    where = QEMU_BOARD if where == "qemu" else where
     if is_port(where):
         device = connect(where, model=model, baud=args.baud)
     else:
         device = connect(where, model=model, emit=emit)
     stack.enter_context(device)
-    say(name, f"{device.info.board}, firmware {device.info['fw_version']}")
+    say("board", f"{name}: {device.info.board}, firmware {device.info['fw_version']}")
     return BoardPlace(device)
 
 
@@ -157,9 +161,12 @@ def _jobs(args: argparse.Namespace, names: Sequence[str], clips: int) -> int:
     return max(1, min(args.jobs or os.cpu_count() or 1, clips))
 
 
-def _compare(crews: Sequence[Crew], model: Model, clips: Sequence[Any]) -> list[Pair]:
+def _compare(
+    crews: Sequence[Crew], model: Model, clips: Sequence[Any], *, with_layers: bool
+) -> tuple[dict[str, Accuracy], dict[str, Pair]]:
     """Each crew takes the next clip when it is free; the results are counted in order."""
     base, *others = crews[0]
+    accuracy = {name: Accuracy() for name in crews[0]}
     pairs = {name: Pair(f"{base}-{name}") for name in others}
     free: queue.SimpleQueue[Crew] = queue.SimpleQueue()
     for crew in crews:
@@ -168,34 +175,46 @@ def _compare(crews: Sequence[Crew], model: Model, clips: Sequence[Any]) -> list[
     def one(clip: Any) -> Comparison:
         crew = free.get()
         try:
-            return _one(crew, pairs, model, clip)
+            return _one(crew, pairs, model, clip, with_layers=with_layers)
         finally:
             free.put(crew)
 
     with futures.ThreadPoolExecutor(len(crews)) as pool:
         try:
-            for number, (expected, others_got) in enumerate(pool.map(one, clips), 1):
-                for name, (got, found) in others_got.items():
-                    pairs[name].add(expected, got, found)
+            for number, (clip, done) in enumerate(zip(clips, pool.map(one, clips), strict=True), 1):
+                expected, others_got = done
+                accuracy[base].add(model.graph, clip, expected.logits)
+                for name, (got, found, inside) in others_got.items():
+                    accuracy[name].add(model.graph, clip, got.logits)
+                    pairs[name].add(clip.file, expected, got, found, inside)
                 _progress(number, len(clips), list(pairs.values()))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return list(pairs.values())
+    return accuracy, pairs
 
 
-def _one(crew: Crew, pairs: Mapping[str, Pair], model: Model, clip: Any) -> Comparison:
+def _one(
+    crew: Crew, pairs: Mapping[str, Pair], model: Model, clip: Any, *, with_layers: bool
+) -> Comparison:
     """One clip in every place of a crew, each compared with the first."""
     pcm = read_audio(clip.path)[0]
     base = next(iter(crew))
     expected = crew[base].run(pcm)
-    compared = {}
+    expected_layers = crew[base].layers(pcm) if with_layers else {}
+    compared: dict[str, Compared] = {}
     for name, pair in pairs.items():
         got = crew[name].run(pcm)
         found = difference(pair.name, clip.file, expected, got)
-        if found is not None and pair.first is None:  # looking for the layer takes time: once
+        inside = None
+        if with_layers:
+            sides = (expected_layers, crew[name].layers(pcm))
+            inside = layers.first_difference(pair.name, clip.file, model.graph, *sides)
+            if found is None or found.what != "features":
+                found = inside or found
+        elif found is not None and pair.first is None:  # looking for the layer takes time: once
             found = locate(found, model, pcm, crew[base], crew[name])
-        compared[name] = (got, found)
+        compared[name] = (got, found, with_layers and inside is None)
     return expected, compared
 
 
@@ -206,22 +225,13 @@ def _progress(number: int, total: int, pairs: list[Pair]) -> None:
         print(f"{'clips':<10}{number}/{total}  equal: {equal}", file=sys.stderr, end=end)
 
 
-def _report(pairs: list[Pair], total: int, *, as_json: bool) -> dict[str, Any]:
-    first = next((pair.first for pair in pairs if pair.first is not None), None)
-    document = {
-        "n": total,
-        "pairs": {pair.name: {"equal": pair.equal} for pair in pairs},
-        "features": {pair.name: {"equal": pair.features_equal} for pair in pairs},
-        "events": {pair.name: {"equal": pair.events_equal} for pair in pairs},
-        "max_difference": {pair.name: pair.largest for pair in pairs},
-        "first_diff": first.as_json() if first else None,
-    }
-    if not as_json:
-        print(f"{'':<24}{'equal':>10}{'features':>10}{'events':>10}{'max|d|':>8}  first diff")
-        for pair in pairs:
-            counts = [f"{n}/{total}" for n in (pair.equal, pair.features_equal, pair.events_equal)]
-            row = "".join(f"{count:>10}" for count in counts)
-            print(f"{pair.name:<24}{row}{pair.largest:>8}  {pair.first or '-'}")
-    if first is not None:
-        raise ParityDiff(document, first)
-    return document
+def _report(findings: Findings, args: argparse.Namespace) -> dict[str, Any]:
+    found = document(findings)
+    if not args.json:
+        print("\n".join(table(findings)))
+    if args.junit is not None:
+        write_junit(args.junit, f"validate {args.where}", cases(findings))
+        say("wrote", str(args.junit))
+    if findings.first is not None:
+        raise ParityDiff(found, findings.first)
+    return found

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from shiftmcu import JSON_SCHEMA, __version__, register_layers
-from shiftmcu.errors import ShiftMcuError, UsageError
+from shiftmcu.errors import ShiftMcuError, ToolMissing, UsageError
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,13 @@ def _injected(command: str) -> dict[str, Callable[..., Any]]:
     if command in {"push", "rollback", "models"}:
         return {"emit": _emit}
     if command in {"flash", "listen", "monitor", "validate", "demo", "profile"}:
-        return {"load_clips": _load_clips, "emit": _emit, "plan": _plan, "reference": _reference}
+        return {
+            "load_clips": _load_clips,
+            "emit": _emit,
+            "plan": _plan,
+            "reference": _reference,
+            "float_right": _float_right,
+        }
     if command == "report":
         return {"plan": _plan}
     if command == "new":
@@ -205,6 +211,22 @@ def _board_microphone(*args: Any, **kwargs: Any) -> Any:
     from shiftmcu.host.board_microphone import board_microphone
 
     return board_microphone(*args, **kwargs)
+
+
+def _float_right(path: Any, graph: Any, clips: Any) -> list[bool]:
+    try:
+        from shiftmcu.train.twin import float_right
+    except ImportError as error:
+        raise ToolMissing(
+            "tool.keras", f"--keras needs Keras ({error}).", "pip install 'shiftmcu[train]'"
+        ) from error
+    from shiftmcu.train.datasets import untrained
+    from shiftmcu.train.evaluate import task_of
+
+    task = task_of(graph)
+    strange = untrained(clips, task.slots)
+    known = [clip for clip in clips if clip.path not in strange]
+    return float_right(path, task, graph.decision.flush_frames, known)
 
 
 def _fsc_intents() -> str:

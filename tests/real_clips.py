@@ -18,6 +18,7 @@ class Clip:
     path: Path
     file: str
     slots: dict[str, str]
+    command: bool = True
 
 
 def real_clips(count: int) -> list[Clip]:

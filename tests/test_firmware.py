@@ -260,7 +260,8 @@ def test_tensors(rig: Rig) -> None:
     whole: dict[tuple[int, int], bytes] = {}
     for packet in got:
         if packet.type == bc.TENSOR_OUT:
-            decision, layer, offset = packet.numbers("IHH")
+            decision, layer, high, low = packet.numbers("IBBH")
+            offset = high << 16 | low
             assert offset == len(whole.get((decision, layer), b""))
             whole[decision, layer] = whole.get((decision, layer), b"") + packet.payload[8:]
     stream = native.Stream(rig.model)

@@ -110,7 +110,8 @@ static void send_tensors(uint32_t decision)
         for (uint32_t offset = 0; offset < bytes;) {
             smcu_wire_begin(SMCU_PACKET_TENSOR_OUT);
             smcu_wire_u32(decision);
-            smcu_wire_u16(layer);
+            smcu_wire_u8(layer);
+            smcu_wire_u8(offset >> 16);
             smcu_wire_u16(offset);
             for (; offset < bytes && smcu_wire_room() > 0; offset++) {
                 smcu_wire_u8(u[offset] ^ 0x80u);
