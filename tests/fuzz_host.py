@@ -199,7 +199,7 @@ def fuzz(name: str, folder: Path, runs: int, seed: int) -> subprocess.CompletedP
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "found").mkdir(exist_ok=True)
     seeds = write_seeds(name, folder / "seeds")
-    options = [f"-runs={runs}", f"-seed={seed}", "-max_len=1100", "-timeout=20"]
+    options = [f"-runs={runs}", f"-seed={seed}", "-max_len=1100", "-timeout=120"]
     options += [f"-artifact_prefix={folder}/", "-print_final_stats=1"]
     command = [sys.executable, __file__, name, "--", *options, str(folder / "found"), str(seeds)]
     with (folder / "log.txt").open("wb") as log:
