@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 import shiftmcu
 from shiftmcu import boards
+from shiftmcu.audio import SAMPLE_RATE_HZ
 from shiftmcu.blob import QuantGraph
 from shiftmcu.clocks import ClockFit
 from shiftmcu.errors import LinkError, ShiftMcuError, UsageError
@@ -140,6 +141,28 @@ class Device:
         supply = iter(blocks)
         self._session.start(next(self._stream_ids) & 0xFFFFFFFF, exact=exact, want=want)
         yield from self._until(p.Done, lambda: self._feed(supply))
+
+    def turns(
+        self, blocks: Iterable[NDArray[np.int16]], *, want: int, exact: bool = True
+    ) -> Iterator[list[SessionEvent]]:
+        """As ``stream``, for who serves several boards: it never waits. Each turn sends what there
+        is and yields what came, often nothing; the last turn has ``Done``."""
+        supply = iter(blocks)
+        self._session.start(next(self._stream_ids) & 0xFFFFFFFF, exact=exact, want=want)
+        done = False
+        while not done:
+            self._feed(supply)
+            events = self._step(patience_s=0.0)
+            for event in events:
+                if isinstance(event, Failed):
+                    raise event.error
+                done |= isinstance(event, p.Done)
+            yield events
+
+    @property
+    def behind_s(self) -> float:
+        """Seconds of the running stream's audio that wait to be sent."""
+        return self._session.backlog_bytes / (p.SAMPLE_BYTES * SAMPLE_RATE_HZ)
 
     def hear(self, *, want: int, more: Callable[[], bool]) -> Iterator[SessionEvent]:
         """Let the board listen to its own microphone; yields what it says, ``Done`` last.
@@ -278,10 +301,10 @@ class Device:
                 if isinstance(event, last):
                     return
 
-    def _step(self) -> list[SessionEvent]:
+    def _step(self, patience_s: float = 1.0) -> list[SessionEvent]:
         """As ``_exchange``; a port that vanished is opened again when it is back."""
         try:
-            return self._exchange()
+            return self._exchange(patience_s)
         except LinkError as error:
             if error.code != "port.vanished":
                 raise
@@ -290,12 +313,13 @@ class Device:
             self._session.port_back()
             return events
 
-    def _exchange(self) -> list[SessionEvent]:
-        """Send what waits, then take what comes before the session's next deadline."""
+    def _exchange(self, patience_s: float = 1.0) -> list[SessionEvent]:
+        """Send what waits, then take what comes before the session's next deadline, and within
+        ``patience_s``."""
         if outgoing := self._session.take_outgoing():
             self._link.write(outgoing)
         due = self._session.deadline
-        wait = 1.0 if due is None else due - time.monotonic()
+        wait = patience_s if due is None else min(patience_s, due - time.monotonic())
         data = self._link.read(min(wait, _LIVE_S) if self._live else wait)
         return self._session.receive(data) if data else self._session.tick()
 
@@ -309,6 +333,7 @@ def connect(
     make_session: MakeSession | None = None,
     mic: str = "",
     stand_alone: StandAlone | None = None,
+    build: BuildResult | None = None,
 ) -> Device:
     """Open a port, or build and start an emulated board, and greet it.
 
@@ -316,7 +341,8 @@ def connect(
 
     ``board_or_port``: a device path, ``socket://host:port``, or a board's name (``native``,
     ``stm32f405-qemu``). ``emit`` gives the C files of a model (``shiftmcu.convert.emit``): boards
-    are built around their model, and with ``stand_alone`` mode where it is given.
+    are built around their model, and with ``stand_alone`` mode where it is given; ``build`` is one
+    that was made of the same before.
     Raises the errors of the registry, the build, the emulator and
     the link; ``port.needed`` for hardware named without its port.
     """
@@ -333,7 +359,7 @@ def connect(
     wanted = wanted or models.bundled_model(models.DEFAULT_MODEL)
     if emit is None:
         raise AssertionError("connect() builds a board: it needs emit=shiftmcu.convert.emit.emit")
-    build = build_firmware(board, emit(wanted.graph), stand_alone=stand_alone)
+    build = build or build_firmware(board, emit(wanted.graph), stand_alone=stand_alone)
     emulator = start(board, build.elf, mic=mic)
     with contextlib.ExitStack() as undo:
         undo.callback(emulator.close)

@@ -14,16 +14,18 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from shiftmcu.errors import ShiftMcuError, UsageError
-from shiftmcu.host import report, web
+from shiftmcu.host import fleet, report, web
 from shiftmcu.host.device import Emit
+from shiftmcu.host.fleet_monitor import FleetMonitor
 from shiftmcu.host.journal import Entry
 from shiftmcu.host.link import DEFAULT_BAUD
 from shiftmcu.host.live_run import Monitor
+from shiftmcu.host.run_folder import new_folder
 from shiftmcu.host.show import entry_line, say
 from shiftmcu.soundcard import devices
 
@@ -33,8 +35,13 @@ DEFAULT_BOARD = "native"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--board", default=DEFAULT_BOARD, help="an emulated board (default: native)")
-    where.add_argument("--port", help="a serial port, socket://host:port or a pty")
+    where.add_argument(
+        "--board", default=DEFAULT_BOARD, help="an emulated board (default: native), native:4: four"
+    )
+    where.add_argument(
+        "--port", action=fleet.Ports, help="a serial port, socket://host:port or a pty; repeatable"
+    )
+    fleet.add_arguments(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--wav", nargs="+", type=Path, metavar="FILE")
     what.add_argument("--mic", nargs="?", const="", metavar="DEVICE", help="a number or a name")
@@ -64,6 +71,8 @@ def run(
         return _list_mics(as_json=args.json)
     _check(args)
     web.check(args)
+    if (targets := fleet.targets(args)) is not None:
+        return _run_all(args, targets, emit)
     screen = _has_screen(args)
     monitor = Monitor(args, emit, watch=screen or args.web, hold=screen or args.web)
     try:
@@ -86,6 +95,18 @@ def _write_page(monitor: Monitor, plan: Plan | None) -> None:
         report.write(monitor.folder.path, monitor.folder.path / report.PAGE, plan)
     except ShiftMcuError as error:
         say("note", f"{report.PAGE} was not written: {error.message}")
+
+
+def _run_all(
+    args: argparse.Namespace, targets: Sequence[fleet.Target], emit: Emit
+) -> list[dict[str, Any]] | None:
+    monitor = FleetMonitor(args, targets, emit, args.out or new_folder("all"))
+    with _stopped_by_signals(monitor.source.stop):
+        monitor.listen()
+    document = monitor.report()
+    if args.json:
+        print(json.dumps(document), flush=True)
+    return None
 
 
 def _check(args: argparse.Namespace) -> None:

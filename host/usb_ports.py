@@ -41,6 +41,27 @@ def _none(what: str) -> BoardNotFound:
     )
 
 
+def connected() -> list[str]:
+    """Every USB serial port. Raises BoardNotFound ``port.none``."""
+    found = [str(entry.device) for entry in list_ports.comports() if entry.vid is not None]
+    if not found:
+        raise _none("No USB serial port is there")
+    return found
+
+
+def identity(port: str) -> str:
+    """What tells the board at ``port`` from others, as a file's name: its USB serial number, else
+    where it is plugged in (``usb-1-1.2``), else the port itself."""
+    real = port if "://" in port else os.path.realpath(port)
+    entry = next((e for e in list_ports.comports() if e.device in (port, real)), None)
+    text = port.rpartition("//")[2] if "://" in port else real.rpartition("/")[2]
+    if entry is not None and entry.serial_number:
+        text = str(entry.serial_number)
+    elif entry is not None and entry.location:
+        text = f"usb-{entry.location}"
+    return "".join(c if c.isalnum() or c in "-." else "_" for c in text)
+
+
 def serial_number(port: str) -> str:
     """Of the USB device behind ``port``; "" where it has none."""
     real = port if "://" in port else os.path.realpath(port)

@@ -50,7 +50,12 @@ def run(
     """Fuzz from ``corpus``; the exit code of libFuzzer, 0 when nothing was found."""
     found = folder / "found"
     found.mkdir(exist_ok=True)
-    limits = [f"-max_len={max_bytes}", "-timeout=120", "-rss_limit_mb=2048", f"-runs={runs // jobs}"]
+    limits = [
+        f"-max_len={max_bytes}",
+        "-timeout=120",
+        "-rss_limit_mb=2048",
+        f"-runs={runs // jobs}",
+    ]
     where = [f"-artifact_prefix={folder}/", str(found), str(corpus)]
     with contextlib.ExitStack() as stack:
         processes = []
