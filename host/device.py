@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 import shiftmcu
 from shiftmcu import boards
-from shiftmcu.audio import SAMPLE_RATE_HZ
 from shiftmcu.blob import QuantGraph
 from shiftmcu.clocks import ClockFit
 from shiftmcu.errors import LinkError, ShiftMcuError, UsageError
@@ -158,11 +157,6 @@ class Device:
                     raise event.error
                 done |= isinstance(event, p.Done)
             yield events
-
-    @property
-    def behind_s(self) -> float:
-        """Seconds of the running stream's audio that wait to be sent."""
-        return self._session.backlog_bytes / (p.SAMPLE_BYTES * SAMPLE_RATE_HZ)
 
     def hear(self, *, want: int, more: Callable[[], bool]) -> Iterator[SessionEvent]:
         """Let the board listen to its own microphone; yields what it says, ``Done`` last.

@@ -17,9 +17,10 @@ from typing import Any
 from shiftmcu import boards
 from shiftmcu.boards import Board
 from shiftmcu.errors import ShiftMcuError, UsageError
-from shiftmcu.host import models, stand_alone, usb_ports
+from shiftmcu.host import fleet, models, stand_alone, usb_ports
 from shiftmcu.host.build import BuildResult, build_firmware, esp32_images
 from shiftmcu.host.device import Device, Emit, connect
+from shiftmcu.host.flash_all import flash_all
 from shiftmcu.host.link import DEFAULT_BAUD
 from shiftmcu.host.models import Model
 from shiftmcu.host.show import model_line, say
@@ -34,9 +35,14 @@ RESET_SECONDS = 30.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--board", required=True, help="a name of `shiftmcu boards`")
+    parser.add_argument("--board", help="a name of `shiftmcu boards`; native:4: start four")
     parser.add_argument("--model", help="MODEL.shift or a shipped model (default: fsc-tiny)")
-    parser.add_argument("--port", help="where the board is plugged in (default: the only USB port)")
+    parser.add_argument(
+        "--port",
+        action=fleet.Ports,
+        help="where the board is plugged in (default: the only USB port); repeatable",
+    )
+    fleet.add_arguments(parser)
     stand_alone.add_arguments(parser)
     parser.add_argument(
         "--image",
@@ -65,6 +71,12 @@ def run(
     Raises the errors of plan, build, upload, emulator and link; ``selftest.failed`` when the board
     computes other integers than the PC did when the model was made.
     """
+    if (targets := fleet.targets(args)) is not None:
+        return flash_all(args, targets, lambda one: run(one, plan=plan, emit=emit))
+    if args.board is None:
+        raise UsageError(
+            "flash.board", "Which board is it?", "--board NAME (shiftmcu boards), or --all"
+        )
     board = boards.board(args.board)
     images = images_of(args.image, board) if args.image else ()
     # The model inside an image that was built elsewhere is known only if it was named.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from shiftmcu.errors import ShiftMcuError, UsageError
 from shiftmcu.host import usb_ports
 from shiftmcu.host.show import say
 
-__all__ = ["Failures", "Ports", "Target", "add_arguments", "count_of", "targets"]
+__all__ = ["Failures", "FleetFailed", "Ports", "Target", "add_arguments", "count_of", "targets"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,19 @@ def _named(ports: Sequence[str]) -> list[Target]:
         for port, name in names.items()
     ]
     return sorted(found, key=lambda target: target.name)
+
+
+class FleetFailed(ShiftMcuError):
+    """Boards failed: code, words and exit code are those of the first; ``--json`` prints what
+    became of the others too."""
+
+    def __init__(self, first: ShiftMcuError, document: Mapping[str, Any]) -> None:
+        super().__init__(first.code, first.message, first.next_step)
+        self.exit_code = first.exit_code
+        self.document = document
+
+    def as_json(self) -> dict[str, Any]:
+        return {**self.document, **super().as_json()}
 
 
 @dataclass

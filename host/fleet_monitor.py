@@ -26,7 +26,7 @@ from shiftmcu.host import models
 from shiftmcu.host import protocol as p
 from shiftmcu.host.build import build_firmware
 from shiftmcu.host.device import Device, Emit, connect
-from shiftmcu.host.fleet import Failures, Target
+from shiftmcu.host.fleet import Failures, FleetFailed, Target
 from shiftmcu.host.journal import Entry
 from shiftmcu.host.run_folder import RunDegraded, RunFolder
 from shiftmcu.host.show import entry_line, say
@@ -48,7 +48,7 @@ class Member:
         self.device = device
         self.folder = folder
         self.behind_s = 0.0
-        """Most seconds that the board's audio ever was later than its pace."""
+        """Most seconds that a clip ended later than at its pace."""
         self.error: ShiftMcuError | None = None
 
     def turns(self, clips: Clips, source: Source) -> Iterator[None]:
@@ -60,7 +60,6 @@ class Member:
                 self.folder.note({"type": "clip", "file": str(path)})
                 start = time.monotonic()
                 for _ in self.device.turns(source.of_clip(pcm), want=WANT):
-                    self.behind_s = max(self.behind_s, self.device.behind_s)
                     yield
                 if source.speed and not source.stop.is_set():
                     late_s = time.monotonic() - start - len(pcm) / SAMPLE_RATE_HZ / source.speed
@@ -121,7 +120,7 @@ class FleetMonitor:
                 self.failures.add(member.target, member.error)
 
     def report(self) -> dict[str, Any]:
-        """The document of ``--json``. Raises the first board's error, or ``RunDegraded``.
+        """The document of ``--json``. Raises ``FleetFailed`` or ``RunDegraded``.
 
         ``host_cpu_percent_per_board`` is this process's CPU time per second of audio and board:
         what a board costs at real time, however long the run took.
@@ -146,7 +145,7 @@ class FleetMonitor:
         say("audio", said)
         say("saved", str(self._folder))
         if self.failures.first is not None:
-            raise self.failures.first
+            raise FleetFailed(self.failures.first, document)
         issues = [issue for row in rows for issue in row["issues"]]
         if issues:
             raise RunDegraded(self._folder, issues, document)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import soundfile
+from esp_rig import needs_esptool, write_image
 from host_rig import arguments, model, needs_cc, noise, write_clips, write_model
 from test_run_folder import INFO, check
 
 from shiftmcu import native
 from shiftmcu.convert.emit import emit
-from shiftmcu.errors import BoardNotFound, LinkError, ShiftMcuError, UsageError
-from shiftmcu.host import fleet, monitor, replay, usb_ports
+from shiftmcu.convert.plan import plan
+from shiftmcu.errors import BoardNotFound, UsageError
+from shiftmcu.host import flash, fleet, monitor, replay, usb_ports
 from shiftmcu.host.fake_device import Behaviour, FakeBoard
+from shiftmcu.host.fake_esp import EspBehaviour, FakeEsp
+from shiftmcu.host.fake_esp_port import EspPty
 from shiftmcu.host.fake_link import FakeDevice
+from shiftmcu.host.flash_all import flash_all
 from shiftmcu.host.fleet import Target
 from shiftmcu.host.run_folder import manifest_of
 
@@ -116,13 +123,15 @@ def test_a_board_that_vanishes_ends_alone(tmp_path: Path) -> None:
     with FakeDevice(FakeBoard(INFO)) as good, FakeDevice(broken) as bad:
         ports = ("--port", good.url, "--port", bad.url, "--port", "socket://127.0.0.1:1")
         args = arguments(monitor, *ports, "--wav", wav, "--speed", "0", "--out", tmp_path / "runs")
-        with pytest.raises(ShiftMcuError) as caught:
+        with pytest.raises(fleet.FleetFailed) as caught:
             monitor.run(args, emit=emit)
         assert caught.value.code == "port.none", "the first that failed"
         names = [usb_ports.identity(url) for url in (good.url, bad.url)]
     validity = [manifest_of(tmp_path / "runs" / name)["validity"] for name in names]
     assert validity == ["valid", "degraded"]
-    assert isinstance(caught.value, BoardNotFound | LinkError)
+    assert caught.value.exit_code == 4
+    issues = {row["device"]: bool(row["issues"]) for row in caught.value.as_json()["boards"]}
+    assert issues == dict(zip(names, (False, True), strict=True))
 
 
 def test_several_boards_hear_files_only(tmp_path: Path) -> None:
@@ -130,3 +139,67 @@ def test_several_boards_hear_files_only(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         monitor.run(args, emit=emit)
     assert caught.value.code == "fleet.source"
+
+
+@needs_cc
+def test_flash_starts_and_tests_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = arguments(flash, "--board", "native:3", "--model", write_model(tmp_path), as_json=True)
+    document = flash.run(args, plan=plan, emit=emit)
+    assert [row["device"] for row in document["boards"]] == ["native-1", "native-2", "native-3"]
+    assert all(row["selftest"] == {"vectors": 1, "passed": 1} for row in document["boards"])
+    assert document["failed"] == 0
+    assert "3 of 3" in capsys.readouterr().err
+
+
+def chip(name: str = "esp32c3", **told: str) -> FakeEsp:
+    """A fake chip whose loader the real esptool speaks to; then it runs our firmware's fake."""
+    info = {**INFO, "fw_version": "0.1.0", "tick_unit": "cycles", "board": name, **told}
+    info |= {"model_sha256": model().sha256, "model": model().name}
+    info |= {"frontend_id": f"{model().graph.frontend_id:08x}"}
+    return FakeEsp(name, behaviour=EspBehaviour(), program=FakeBoard(info))
+
+
+@needs_esptool
+def test_flash_all_writes_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two boards are written, by what --board says; a third one is another chip."""
+    monkeypatch.chdir(tmp_path)
+    write_image(tmp_path)
+    kinds = ("esp32c3", "esp32c3", "esp32")
+    with contextlib.ExitStack() as stack:
+        ports = [EspPty(chip(k), tmp_path / f"tty{n}") for n, k in enumerate(kinds)]
+        names = [str(stack.enter_context(port).path) for port in ports]
+        plugged(monkeypatch, *((name, f"S{n}", None) for n, name in enumerate(names)))
+        words = ("--all", "--board", "esp32c3", "--image", "image.bin", "--write-only")
+        with pytest.raises(fleet.FleetFailed) as caught:
+            flash.run(arguments(flash, *words), plan=plan, emit=emit)
+    error = caught.value
+    assert (error.code, error.exit_code) == ("flash.wrong_chip", 7)
+    document = json.loads(json.dumps(error.as_json()))
+    assert [row["device"] for row in document["boards"]] == ["S0", "S1"]
+    assert document["failed"] == 1
+    assert "2 of 3" in capsys.readouterr().err
+
+
+def test_flash_all_asks_the_board_what_it_is() -> None:
+    flashed = []
+
+    def flash_one(args: argparse.Namespace) -> dict[str, str]:
+        flashed.append((args.board, args.port))
+        return {"board": args.board}
+
+    info = {**INFO, "board": "nucleo_f446re"}
+    silent = FakeBoard(INFO, behaviour=Behaviour(silent=True))
+    with FakeDevice(FakeBoard(info)) as ours, FakeDevice(silent) as strange:
+        found = [Target("A", ours.url), Target("B", strange.url)]
+        with pytest.raises(fleet.FleetFailed) as caught:
+            flash_all(arguments(flash, "--all"), found, flash_one)
+    assert flashed == [("nucleo_f446re", ours.url)]
+    assert (caught.value.code, caught.value.exit_code) == ("flash.which", 4)
+
+
+def test_flash_needs_to_know_the_board() -> None:
+    with pytest.raises(UsageError) as caught:
+        flash.run(arguments(flash), plan=plan, emit=emit)
+    assert caught.value.code == "flash.board"
