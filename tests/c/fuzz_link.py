@@ -8,7 +8,6 @@ The seeds are whole conversations. A crash leaves its input in build/fuzz-link. 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from shiftmcu import blob, native
-from shiftmcu.convert.emit import emit
 from shiftmcu.host import protocol as p
 from shiftmcu.host.frame import Packet, encode
 
@@ -26,7 +24,8 @@ import fuzz
 import graphs
 from host_rig import noise
 
-SOURCE = fuzz.ROOT / "firmware" / "src"
+from firmware import compile_firmware
+
 HARNESS = fuzz.HERE / "link" / "fuzz_link.c"
 RAW, FAR = b"\x80", b"\x40"
 """First bytes of an input: see the harness."""
@@ -49,36 +48,10 @@ def small_model() -> blob.QuantGraph:
 def build(folder: Path, compiler: str = "clang", *, fuzzer: bool = True) -> Path:
     """Compile into ``folder``, around a tiny model; ``fuzzer`` False: it runs files it is given."""
     program = folder / ("fuzz_link" if fuzzer else f"run_link_{compiler}")
-    for name, text in emit(small_model()).items():
-        path = folder / "lib" / "model" / Path(name).name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    command = [compiler, "-std=c99", *fuzz.CHECKS, '-DSMCU_BOARD="native"', "-DSMCU_MIC"]
-    include = [SOURCE, SOURCE.parent / "include", folder / "lib", fuzz.LIBRARY]
-    command += [f"-I{path}" for path in include]
     options = ["-fsanitize=fuzzer"] if fuzzer else ["-DFUZZ_MAIN"]
-    parsers = [f for f in sorted(SOURCE.glob("*.c")) if f.name[:5] != "port_"]
-    parsers = [HARNESS, *(f for f in parsers if f.name != "main.c"), fuzz.LIBRARY / "frame.c"]
-    subprocess.run(
-        [*command, *options, *map(str, [*parsers, *_others(folder, command)]), "-o", str(program)],
-        check=True,
-    )
+    command = [compiler, *fuzz.CHECKS]
+    compile_firmware(HARNESS, small_model(), program, command, options)
     return program
-
-
-def _others(folder: Path, command: list[str]) -> list[Path]:
-    """Objects whose branches the fuzzer need not see: the arithmetic, the model, and the PC's port
-    without its clock and its writing, which are the harness's."""
-    replaced = [f"-Dsmcu_port_{name}=smcu_native_{name}" for name in ("write", "micros")]
-    runtime = [Path(s) for s in fuzz.sources() if Path(s).parent == fuzz.LIBRARY]
-    files = {f: [] for f in runtime if f.name != "frame.c"}
-    files |= {folder / "lib" / "model" / "model.c": [], SOURCE / "port_native.c": replaced}
-    objects = []
-    for number, (source, options) in enumerate(files.items()):
-        objects.append(folder / f"{number}_{source.stem}.o")
-        target = ["-c", str(source), "-o", str(objects[-1])]
-        subprocess.run([*command, *options, *target], check=True)
-    return objects
 
 
 def conversations() -> dict[str, list[p.Message]]:
