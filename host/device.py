@@ -151,7 +151,15 @@ class Device:
         done = False
         while not done:
             self._feed(supply)
-            events = self._step(patience_s=0.0)
+            try:
+                events = self._exchange(0.0)
+            except LinkError as error:
+                if error.code != "port.vanished":
+                    raise
+                events = self._session.port_gone(error.message)
+                for _ in self._link.tries(error, self.emulator):
+                    yield []
+                self._session.port_back()
             for event in events:
                 if isinstance(event, Failed):
                     raise event.error
@@ -295,10 +303,10 @@ class Device:
                 if isinstance(event, last):
                     return
 
-    def _step(self, patience_s: float = 1.0) -> list[SessionEvent]:
+    def _step(self) -> list[SessionEvent]:
         """As ``_exchange``; a port that vanished is opened again when it is back."""
         try:
-            return self._exchange(patience_s)
+            return self._exchange()
         except LinkError as error:
             if error.code != "port.vanished":
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 
 from shiftmcu.errors import BoardNotFound, LinkError
 from shiftmcu.host import usb_ports
@@ -42,10 +43,15 @@ class LastingLink:
     def open_again(self, error: LinkError, emulator: Emulator | None) -> None:
         """After ``port.vanished``. Raises ``error`` when the port stays away; it says so when its
         emulator has died."""
+        for _ in self.tries(error, emulator):
+            time.sleep(_POLL_S)
+
+    def tries(self, error: LinkError, emulator: Emulator | None) -> Iterator[None]:
+        """As ``open_again``, for who has other things to do: yields before each try."""
         self._link.close()
         self._gone_at = self._gone_at or time.monotonic()
         while time.monotonic() < self._gone_at + self._away_s:
-            time.sleep(_POLL_S)
+            yield
             if emulator is not None and emulator.process.poll() is not None:
                 raise _died(error, emulator) from error
             name = usb_ports.now_at(self._link.name, self._usb_number)
