@@ -6,6 +6,7 @@ import csv
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import soundfile
 
 from shiftmcu import cli
 from shiftmcu.errors import UsageError
-from shiftmcu.train import defaults
+from shiftmcu.train import defaults, progress
 from shiftmcu.train.examples import Examples
 from shiftmcu.train.features import FeatureSet
 from shiftmcu.train.fillers import ENOUGH_REJECTS, fillers, for_tests
@@ -113,6 +114,27 @@ def test_the_back_end_is_chosen_only_where_nobody_chose(monkeypatch: pytest.Monk
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     defaults.choose_back_end()
     assert os.environ["KERAS_BACKEND"] == "torch"
+
+
+def test_progress_tells_the_time_left_without_the_compiling(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    with progress.Progress() as shown:
+        for seed in range(2):
+            shown.planned(4)
+            for number, seconds in enumerate((300.0, 60.0, 60.0, 60.0, 5.0), 1):
+                for batch in range(1, 4):
+                    shown.batch(batch, 3)
+                now += seconds
+                row = {"epoch": number, "loss": 1.0, "valid_loss": 1.0, "accuracy": 0.5}
+                shown.epoch(SimpleNamespace(**row, command=0.5, seconds=seconds), 4)  # type: ignore[arg-type]
+            lines = capsys.readouterr().err.splitlines()
+            assert len(lines) == 5, seed
+            assert ["left" in line for line in lines] == [False, True, True, False, False]
+            assert "60.0 s, 2 min left" in lines[1] and "60 s left" in lines[2]
+            assert lines[4].startswith("settled")
 
 
 def write_corpus(folder: Path) -> None:
