@@ -123,8 +123,10 @@ class Connection(Conversation):
 
     def _interrupt(self, code: str, text: str) -> list[SessionEvent]:
         known = self._outage
+        if known is not None and code in (known.code, "link.silent"):
+            return []  # the silence of a port that was gone is no news
         self._outage = Outage(code, known.since if known else self._heard_at)
-        return [] if known and known.code == code else [Interrupted(code, text)]
+        return [Interrupted(code, text)]
 
     def _recovered(self, first_sample: int = 0, samples: int = 0) -> list[SessionEvent]:
         """The board makes progress again."""

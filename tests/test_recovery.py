@@ -129,20 +129,21 @@ def test_the_emulated_board_is_reset_in_mid_packet(
     monkeypatch.setenv("SHIFTMCU_CACHE", str(tmp_path))
     monkeypatch.setenv("SHIFTMCU_PLATFORM", "local")
     built = build_firmware("stm32f405-qemu", emit(model().graph)).elf
-    pcm = noise(32_000, seed=6)
+    pcm = noise(20_000, seed=6)
     with (
         emulator.start("stm32f405-qemu", built) as running,
         WornPort(address_of(running.url), running.reset) as worn,
     ):
-        faults = [Fault("reset", 20_001), Fault("vanish", 50_001, 0.3)]
+        faults = [Fault("reset", 12_001), Fault("vanish", 30_001, 0.3)]
         result = link_faults.play(worn.url, worn, faults, model(), pcm, exact=True)
     wanted = expected(pcm)
     assert result.done is not None
     assert (result.done.samples, result.done.decisions) == (len(pcm), len(wanted))
-    loud = [over for over in result.recovered if over.code != "link.silent"]  # it may be slow
-    assert [over.reset for over in loud] == [True, False]
+    codes = [event.code for event in result.interrupted if event.code != "link.silent"]
+    assert codes == ["link.reset", "port.vanished"]  # it may also be slow
     assert result.unequal(wanted) == []
-    check_forgetful(result, pcm, loud[0].first_sample)
+    (over,) = [event for event in result.recovered if event.reset]
+    check_forgetful(result, pcm, over.first_sample)
 
 
 @needs_cc
@@ -246,6 +247,28 @@ def test_a_board_that_only_resets_is_given_up() -> None:
     rig.stream(noise_bytes(40_000), exact=True)
     assert rig.error.code == "link.reset"
     assert len(rig.of(Interrupted)) == 5
+
+
+def test_the_cause_of_an_interruption_stays() -> None:
+    """Silence after the port is back, and a port that goes once more, are one interruption."""
+    rig = Rig(FakeBoard(INFO))
+    rig.connect()
+    rig.session.start(1, exact=True, want=0)
+    rig.run()
+    rig.session.write(noise_bytes(4000))
+    for _ in range(2):
+        rig.events += rig.session.port_gone("unplugged")
+        rig.session.port_back()
+        for _ in range(3):
+            rig.session.take_outgoing()  # nobody hears it
+            rig.now = rig.session.deadline or 0.0
+            rig.events += rig.session.tick()
+    rig.session.finish()
+    rig.run(lambda: rig.session.state is State.READY)
+    assert [event.code for event in rig.of(Interrupted)] == ["port.vanished"]
+    (over,) = rig.of(Recovered)
+    assert over.code == "port.vanished" and over.seconds >= 3.0
+    assert rig.of(p.Done)[0].samples == 4000
 
 
 def test_slow_answers_are_answers() -> None:
