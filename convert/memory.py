@@ -30,6 +30,7 @@ RESERVED_RAM_BYTES = 4096 + 512
 # Code and constants of the firmware without the model: an allowance.
 FIRMWARE_FLASH_BYTES = 32768
 MICROPHONE_FLASH_BYTES = 8192  # more, with a microphone
+PUSH_FLASH_BYTES = 4096  # more, with model slots
 
 # Of net.c.
 RECORD_BYTES = 12

@@ -19,6 +19,7 @@ from shiftmcu.convert.memory import (
     FIRMWARE_FLASH_BYTES,
     MICROPHONE_BYTES,
     MICROPHONE_FLASH_BYTES,
+    PUSH_FLASH_BYTES,
     RESERVED_RAM_BYTES,
     SYMBOL_BYTES,
     Arena,
@@ -116,11 +117,11 @@ def draft(graph: QuantGraph, board: str | None = None) -> Plan:
             for i, layer in enumerate(graph.layers)
         ),
         arena=layout,
-        ram=(("smcu_arena", layout.total), *_firmware_symbols(where)),
+        ram=(("smcu_arena", _arena_room(layout.total, where)), *_firmware_symbols(where)),
         flash=(("smcu_model_blob", blob), ("firmware (allowance)", _firmware_bytes(where))),
         frontend_instructions=frontend_instructions(),
         ram_have=None if where is None else where.ram_bytes,
-        flash_have=None if where is None else where.flash_bytes,
+        flash_have=None if where is None else where.firmware_bytes,
     )
 
 
@@ -136,8 +137,15 @@ def _firmware_symbols(board: Board | None) -> list[tuple[str, int]]:
 
 
 def _firmware_bytes(board: Board | None) -> int:
-    more = MICROPHONE_FLASH_BYTES if board is not None and board.mic else 0
-    return FIRMWARE_FLASH_BYTES + more
+    if board is None:
+        return FIRMWARE_FLASH_BYTES
+    microphone = MICROPHONE_FLASH_BYTES if board.mic else 0
+    return FIRMWARE_FLASH_BYTES + microphone + (PUSH_FLASH_BYTES if board.slot_bytes else 0)
+
+
+def _arena_room(needed: int, board: Board | None) -> int:
+    """Firmware with model slots keeps room for other models."""
+    return needed if board is None else max(needed, board.push_arena_bytes)
 
 
 def check_fit(made: Plan) -> None:

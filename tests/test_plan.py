@@ -20,6 +20,7 @@ from shiftmcu.convert.emit import emit
 from shiftmcu.convert.memory import (
     FIRMWARE_FLASH_BYTES,
     MICROPHONE_FLASH_BYTES,
+    PUSH_FLASH_BYTES,
     RESERVED_RAM_BYTES,
     arena,
 )
@@ -68,7 +69,9 @@ def test_ram_equals_the_symbols_of_the_linker_map(
     assert {name: built.symbols[name] for name, _ in made.ram} == dict(made.ram)
     others = built.data_bytes + built.bss_bytes - made.ram_bytes
     assert 0 <= others <= RESERVED_RAM_BYTES - 4096
-    assert built.code_bytes <= FIRMWARE_FLASH_BYTES + MICROPHONE_FLASH_BYTES * bool(built.board.mic)
+    more = MICROPHONE_FLASH_BYTES * bool(built.board.mic)
+    more += PUSH_FLASH_BYTES * bool(built.board.slot_bytes)
+    assert built.code_bytes <= FIRMWARE_FLASH_BYTES + more
     assert built.text_bytes + built.data_bytes <= made.flash_bytes
 
 
