@@ -10,7 +10,7 @@ from setuptools.command.build_py import build_py
 CARRIED = (
     *("firmware", "models", "platformio.ini"),
     *("CMakeLists.txt", "sdkconfig.defaults", "sdkconfig.defaults.esp32"),
-    "sdkconfig.defaults.esp32s3",
+    *("sdkconfig.defaults.esp32s3", "partitions.csv"),
 )
 
 

@@ -124,7 +124,8 @@ def project(
     root = boards.firmware_root()
     doors = ["platformio.ini"]
     if board.family == "esp32":
-        doors += ["CMakeLists.txt", *(p.name for p in root.parent.glob("sdkconfig.defaults*"))]
+        doors += ["CMakeLists.txt", "partitions.csv"]
+        doors += [*(p.name for p in root.parent.glob("sdkconfig.defaults*"))]
     files = {name: (root.parent / name).read_bytes() for name in doors}
     for part in ("src", "include", "platform", "lib/shiftmcu"):
         for path in sorted((root / part).rglob("*")):
