@@ -338,8 +338,8 @@ def images_of(scenario: Scenario, elf: Path, seed: int = 1) -> list[tuple[str, b
 
 
 def check_boot(scenario: Scenario, elf: Path, what: str, image: bytes, *, again: bool) -> None:
-    """From that flash (deflated) a model boots that may, and passes its self-test; with ``again`` a push then
-    works."""
+    """From that flash (deflated) a model boots that may, and passes its self-test; with ``again``
+    a push then works."""
     machine = Machine(elf, zlib.decompress(image))
     slot = machine.boot()
     allowed = scenario.allowed if what != "after it all" else scenario.allowed[-1:]

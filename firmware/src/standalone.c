@@ -261,24 +261,4 @@ void smcu_standalone_poll(void)
     }
 }
 
-#else
-
-bool smcu_standalone_start(void)
-{
-    return false;
-}
-
-void smcu_standalone_stop(void)
-{
-}
-
-bool smcu_standalone_running(void)
-{
-    return false;
-}
-
-void smcu_standalone_poll(void)
-{
-}
-
 #endif

@@ -13,6 +13,8 @@
 #define SMCU_STANDALONE_BUILT "no"
 #endif
 
+#ifdef SMCU_STANDALONE
+
 /* Starts to listen; false, and a line that says why, when the microphone does not start. */
 bool smcu_standalone_start(void);
 
@@ -32,5 +34,27 @@ const smcu_standalone_count_t *smcu_standalone_count(void);
 
 /* Takes what the microphone has heard, at most 20 ms of it, and ends the pulses that are over. */
 void smcu_standalone_poll(void);
+
+#else
+
+static inline bool smcu_standalone_start(void)
+{
+    return false;
+}
+
+static inline void smcu_standalone_stop(void)
+{
+}
+
+static inline bool smcu_standalone_running(void)
+{
+    return false;
+}
+
+static inline void smcu_standalone_poll(void)
+{
+}
+
+#endif
 
 #endif
