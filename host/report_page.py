@@ -15,10 +15,12 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2733; --dim: #5b6b7b; --paper: #fff; --soft: #f2f5f8;
   --rule: #d5dde5; --s0: #2b6cb0; --s1: #c05621; --s2: #2f855a; --s3: #805ad5; --s4: #b7791f;
-  --s5: #2c7a7b; --s6: #b83280; --s7: #4a5568; --good: #276749; --bad: #c53030; --warn: #975a16; }
+  --s5: #2c7a7b; --s6: #b83280; --s7: #4a5568; --s8: #9b2c2c;
+  --s9: #5f7013; --good: #276749; --bad: #c53030; --warn: #975a16; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e3e9ef; --dim: #93a1b0; --paper: #12171d;
   --soft: #1b232c; --rule: #313d49; --s0: #63a4e8; --s1: #ed8b4f; --s2: #5cc08a; --s3: #a98bea;
-  --s4: #d9a441; --s5: #4fb8b9; --s6: #e46fb3; --s7: #8b99aa; --good: #68c795; --bad: #f58b8b;
+  --s4: #d9a441; --s5: #4fb8b9; --s6: #e46fb3; --s7: #8b99aa; --s8: #d9706e;
+  --s9: #a9bb4e; --good: #68c795; --bad: #f58b8b;
   --warn: #e2b45c; } }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 1.5rem auto;
   padding: 0 1rem; color: var(--ink); background: var(--paper); }
@@ -53,7 +55,7 @@ svg .median, svg .p95 { stroke: var(--ink); stroke-width: 1.5; } svg .p95 { stro
 svg text.median, svg text.p95 { stroke: none; fill: var(--dim); }
 svg .good, svg .hit { fill: var(--good); } svg .bad, svg .miss { fill: var(--bad); }
 svg .warn { fill: var(--warn); }
-""" + "".join(f"svg .s{k} {{ fill: var(--s{k}); }}\n" for k in range(8))
+""" + "".join(f"svg .s{k} {{ fill: var(--s{k}); }}\n" for k in range(10))
 
 
 def page(title: str, body: str) -> str:

@@ -20,9 +20,12 @@ _PARTS = ("frontend", "network", "post")
 _NOTHING = "(nothing)"
 _MOST_LABELS = 32  # beyond, a table of whole intents cannot be read
 _MOST_WRONG = 30
-_LANES = {"intent": "intents", "rejected": "rejected", "mark": "marks"}
-_KINDS = {"intent": "good", "rejected": "warn", "mark": "s3", "gap": "bad", "failed": "bad"}
-_TROUBLE = ("gap", "failed", "error", "mic")
+_TROUBLE = ("gap", "failed", "error", "interrupted", "recovered")
+_PERSON = ("mark", "pause", "resume", "threshold")
+_KINDS = {
+    **dict.fromkeys(_TROUBLE, "bad"),
+    **{"intent": "good", "rejected": "warn", "recovered": "warn", "mark": "s3"},
+}
 
 
 def origins(data: RunData, plan: Any) -> str:
@@ -116,7 +119,7 @@ def timeline(data: RunData) -> list[str]:
     end = max(data.summary["seconds"], data.entries[-1]["t_ms"] / 1000)
     rows = [_lane(data.entries, ("clip",), "clips"), _lane(data.entries, ("intent",), "intents")]
     rows.append(_lane(data.entries, ("rejected",), "rejected"))
-    rows.append(_lane(data.entries, ("mark",), "marks"))
+    rows.append(_lane(data.entries, _PERSON, "person"))
     rows.append(_lane(data.entries, _TROUBLE, "trouble"))
     if data.latency:
         backlog = [(float(r["t_ms"]) / 1000, float(r["backlog_bytes"])) for r in data.latency]
@@ -156,6 +159,8 @@ def _short(entry: Entry) -> str:
         return _join(entry["intent"])
     if entry["type"] == "clip":
         return str(entry["file"]).rpartition("/")[2]
+    if entry["type"] == "threshold":
+        return f"threshold {entry['threshold']:.2f}"
     return str(entry.get("text") or entry["type"])
 
 

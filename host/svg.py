@@ -1,7 +1,7 @@
 """Charts as inline SVG text: sharp at any size, coloured by the page's style sheet, no library.
 
 Every function takes plain numbers and returns one ``<svg>`` with ``role="img"`` and a label that
-says in words what it shows. Classes name the colours: ``s0``..``s7`` series, ``axis``, ``mark``,
+says in words what it shows. Classes name the colours: ``s0``..``s9`` series, ``axis``, ``mark``,
 ``median``, ``p95``, ``bad``. All texts are escaped here.
 """
 
@@ -105,7 +105,7 @@ def stack(parts: Sequence[tuple[str, float]], total: float, *, label: str) -> st
     total = max(total, used, 1e-12)
     x = Scale(0, total, 1, width - 1)
     body = [_rect(1, 2, width - 2, 30, "open", "free")]
-    rows = [*((f"s{k % 8}", name, size) for k, (name, size) in enumerate(parts))]
+    rows = [*((f"s{k % 10}", name, size) for k, (name, size) in enumerate(parts))]
     at = 0.0
     for kind, name, size in rows:
         body.append(_rect(x(at), 2, x(at + size) - x(at), 30, kind, f"{name}: {size:,.0f} bytes"))

@@ -140,7 +140,7 @@ function entries(state) {
 function heard(kind, entry) {
   const item = document.createElement("li");
   item.className = kind;
-  if (["error", "failed", "gap"].includes(entry.type)) item.classList.add("bad");
+  if (["error", "failed", "gap", "interrupted"].includes(entry.type)) item.classList.add("bad");
   put(item, "time", seconds(entry.t_ms / 1000));
   put(item, "span", entry.intent && kind !== "log" ? words(entry.intent) : said(entry), "words");
   if (kind !== "log") put(item, "span", entry.score.toFixed(2), "numbers");
