@@ -218,10 +218,14 @@ class Monitor:
         """The sound card's clock and losses; a loss makes the run degraded."""
         assert self.folder is not None
         clock = drift_line(self._drift())
-        text = f"The sound card's clock: {clock}; audio lost {card.overflows} times."
-        self.note({"type": "mic", "overflows": card.overflows, "text": text})
-        if card.overflows:
-            self.folder.issues.append({"code": "mic.overflow", "message": text})
+        text = (
+            f"The sound card's clock: {clock}; audio lost {card.overflows} times in the sound "
+            f"system, {card.late} times here."
+        )
+        self.note({"type": "mic", "overflows": card.overflows, "late": card.late, "text": text})
+        for code, times in (("mic.overflow", card.overflows), ("mic.late", card.late)):
+            if times:
+                self.folder.issues.append({"code": code, "message": text})
 
     # --- beginning and end ---------------------------------------------------------------------
 

@@ -173,13 +173,13 @@ class RunFolder:
         self._guarded(write)
 
     def _tell(self, t_ns: int, events: Sequence[SessionEvent], entries: list[Entry]) -> None:
-        if self.on_entry is not None:
-            for entry in entries:
-                self.on_entry(entry)
-        if self.watch is not None:
+        if self.watch is not None:  # first: who is told of an entry may look at the view
             self.watch.take(t_ns, events, entries, self._counters)
             if any(isinstance(event, p.Lat) for event in events):
                 self.watch.judged(self.files.last_candidate, self.files.last_answer_us)
+        if self.on_entry is not None:
+            for entry in entries:
+                self.on_entry(entry)
 
     @property
     def _counters(self) -> Counters:

@@ -50,6 +50,7 @@ class Source:
                 at += _BLOCK_SAMPLES
 
     def of_card(self, card: CallbackCard) -> Iterator[NDArray[np.int16]]:
+        card.begin()
         while not self.stop.is_set():
             heard = card.read()
             yield _NOTHING if self.paused.is_set() else heard

@@ -107,8 +107,8 @@ class TerminalView(App[None]):
         Binding("space,p", "pause", "Pause"),
         Binding("m", "miss", "Missed"),
         Binding("f", "false_accept", "False accept"),
-        Binding("minus", "threshold(-1)", "Threshold", key_display="-"),
-        Binding("plus,equals_sign", "threshold(1)", "Threshold", key_display="+"),
+        Binding("minus", "threshold(-1)", "Easier", key_display="-"),
+        Binding("plus,equals_sign", "threshold(1)", "Stricter", key_display="+"),
         Binding("q", "quit", "Quit"),
         Binding("ctrl+c", "quit", show=False, priority=True),
     ]

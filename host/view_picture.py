@@ -12,10 +12,11 @@ from rich.segment import Segment
 from rich.style import Style
 
 from shiftmcu.frontend import BINS
-from shiftmcu.host.view_palette import ACCENT, BACK, DIM, heat, plain_heat
+from shiftmcu.host.view_palette import ACCENT, BACK, DIM, TEXT, heat, plain_heat
 
 __all__ = ["captions", "picture", "shares"]
 
+_PLAIN = Style(color=TEXT, bgcolor=BACK)
 _RANGE = 110
 """Feature steps (0.5 dB) between the darkest and the brightest."""
 _LOUD_PERCENT = 99
@@ -41,7 +42,7 @@ def picture(
     """``height`` rows of ``width`` cells; in colour each cell holds two bands."""
     if not colour:
         plain = shares(columns, width, height)
-        return [[Segment("".join(map(plain_heat, row)), Style())] for row in plain]
+        return [[Segment("".join(map(plain_heat, row)), _PLAIN)] for row in plain]
     loud = shares(columns, width, 2 * height)
     colours = [[heat(share) for share in row] for row in loud]
     pairs = (zip(colours[2 * y], colours[2 * y + 1], strict=True) for y in range(height))

@@ -43,7 +43,9 @@ class CallbackCard:
     def __init__(self, rate_hz: float) -> None:
         self.rate_hz = rate_hz
         self.overflows = 0
-        """Times that audio was lost before or in this queue."""
+        """Times that the sound system lost audio before it came here (PortAudio's overflow)."""
+        self.late = 0
+        """Blocks that were lost here, because nobody read for ten seconds."""
         self.card_samples = 0
         """Samples delivered so far, at the card's rate."""
         self.clock = ClockFit()
@@ -57,11 +59,16 @@ class CallbackCard:
         """Called by the stream's thread with each block."""
         self.card_samples += len(indata)
         self.clock.take(time.monotonic(), self.card_samples / self.rate_hz)
-        self.overflows += bool(status)
+        self.overflows += bool(getattr(status, "input_overflow", False))
         try:
             self._queue.put_nowait(indata.mean(axis=1, dtype=np.float32))
         except queue.Full:
-            self.overflows += 1
+            self.late += 1
+
+    def begin(self) -> None:
+        """Listening begins now: what came while nobody listened is no loss, and it is not heard."""
+        self.read()
+        self.overflows = self.late = 0
 
     def read(self) -> NDArray[np.int16]:
         """All that has come since the last call; int16 (n,), empty when nothing has."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from shiftmcu import soundcard
 from shiftmcu.errors import ToolMissing
+from shiftmcu.host.sources import Source
 from shiftmcu.soundcard import CallbackCard, SoundCard
 
 
@@ -48,15 +51,33 @@ def test_nothing_yet_is_empty() -> None:
     assert CallbackCard(48000).read().shape == (0,)
 
 
-def test_losses_are_counted() -> None:
+@pytest.mark.parametrize(("flag", "lost"), [("input_overflow", 5), ("input_underflow", 0)])
+def test_what_the_sound_system_lost_is_counted(flag: str, lost: int) -> None:
     card = CallbackCard(16000)
-    deliver(card, tone(16000, 1, 0.1), status="input overflow")
-    assert card.overflows == 5
+    deliver(card, tone(16000, 1, 0.1), status=SimpleNamespace(**{flag: True}))
+    assert (card.overflows, card.late) == (lost, 0)
+
+
+def test_what_nobody_read_is_counted_apart() -> None:
     card = CallbackCard(16000)
     for _ in range(502):  # ten seconds fit, and nobody reads
         card.callback(np.zeros((320, 1), np.float32), 320, None, None)
-    assert card.overflows == 2
+    assert (card.overflows, card.late) == (0, 2)
     assert len(card.read()) == 500 * 320
+
+
+def test_what_came_while_a_board_was_built_is_no_loss() -> None:
+    """The card is opened first, so that a missing one is told at once; a build may take minutes."""
+    card = CallbackCard(16000)
+    for _ in range(3000):
+        card.callback(np.ones((320, 1), np.float32), 320, None, None)
+    assert card.late == 2500
+    stop = threading.Event()
+    heard = Source(stop).of_card(card)
+    assert next(heard).size == 0 and (card.overflows, card.late) == (0, 0)
+    card.callback(np.zeros((320, 1), np.float32), 320, None, None)
+    assert next(heard).tolist() == [0] * 320
+    stop.set()
 
 
 @pytest.mark.parametrize("ppm", [-200.0, 0.0, 350.0])

@@ -257,7 +257,7 @@ def test_every_size_shows_what_fits(tmp_path: Path, size: tuple[int, int]) -> No
 
 @needs_cc
 def test_keys_do_what_they_say(tmp_path: Path) -> None:
-    app = app_of(tmp_path)
+    app = app_of(tmp_path, seconds=300)
     slots = {head.name: head.labels for head in model().graph.heads[:-1]}
 
     pressed: list[int] = []
@@ -303,7 +303,7 @@ def test_keys_do_what_they_say(tmp_path: Path) -> None:
     assert miss["what"] == "miss" and set(miss["intent"]) == set(slots)
     assert miss["first_sample"] + miss["samples"] < pressed[0]
     assert len(soundfile.read(tmp_path / "run" / miss["wav"])[0]) == miss["samples"]
-    assert entries[-1]["type"] == "done" and entries[-1]["samples"] < 30 * SECOND
+    assert entries[-1]["type"] == "done" and entries[-1]["samples"] < 300 * SECOND
     assert check_run(tmp_path / "run", tmp_path / "again")["validity"] == "valid"
 
 

@@ -24,7 +24,7 @@ emulated_tools="riscv64-unknown-elf-gcc:gcc-riscv64-unknown-elf xtensa-lx106-elf
 flash_tools="openocd:openocd dfu-util:dfu-util"
 train_tools="$emulated_tools $flash_tools espeak-ng:espeak-ng flite:flite festival:festival clang:clang cppcheck:cppcheck pulseaudio:pulseaudio pactl:pulseaudio-utils chromium:chromium"
 firmware_extra="libnewlib-arm-none-eabi libc6-dev libsndfile1 libportaudio2"
-train_extra="picolibc-riscv64-unknown-elf picolibc-xtensa-lx106-elf festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts festlex-cmu festlex-poslex libclang-rt-14-dev"
+train_extra="picolibc-riscv64-unknown-elf picolibc-xtensa-lx106-elf festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts festlex-cmu festlex-poslex libclang-rt-14-dev libasound2-plugins"
 
 missing_packages() {
     local pair
