@@ -64,11 +64,13 @@ def build_firmware(
     build_dir: Path | None = None,
     *,
     stand_alone: StandAlone | None = None,
+    energy: bool = False,
 ) -> BuildResult:
     """Builds the firmware of ``board`` around ``model``, with stand-alone mode where it is given.
 
     ``model`` is a folder with ``model.c`` and ``model.h``, or their texts by name. ``build_dir``
     is a folder to build in (it is emptied of an earlier build); by default one in the cache.
+    ``energy``: the quiet firmware of ``shiftmcu energy``.
 
     Raises ToolMissing (``tool.arm_gcc``, ``tool.riscv_gcc``, ``tool.platformio``, ``tool.scons``,
     ``tool.cc``), BuildFailed ``build.failed``, UsageError ``build.model``, ``standalone.*``.
@@ -76,6 +78,8 @@ def build_firmware(
     wanted = boards.board(board) if isinstance(board, str) else board
     target = boards.board(wanted.firmware)
     described = stand_alone.manifest(target) if stand_alone else boards.manifest(target.name)
+    if energy:
+        described = {**described, "shiftmcu": {**described["shiftmcu"], "energy": True}}
     files = project(target, _model_texts(model), described)
     if build_dir is not None:
         shutil.rmtree(build_dir, ignore_errors=True)

@@ -51,6 +51,11 @@ class Connection(Conversation):
         self._rule = None
         self._ask(State.UPLOADING, request)
 
+    def measure(self, **request: int) -> None:
+        """Ask for an energy window (fields of ``Measure``); leads to ``Energy``, in its time."""
+        self._require(State.READY)
+        self._ask(State.MEASURING, p.Measure(**request))
+
     def release(self) -> None:
         """Let a stand-alone board listen by itself again; leads to ``Released``."""
         self._require(State.READY)
@@ -76,6 +81,10 @@ class Connection(Conversation):
             case p.Heartbeat():
                 self.counters.board_crc_errors = message.crc_errors
                 self.counters.board_rx_overruns = message.rx_overruns
+            case p.Measuring() | p.Energy():
+                if self.state is State.MEASURING:
+                    self._answered(State.READY)
+                return [message]
             case p.SelftestAck():
                 if self.state is not State.TESTING:
                     return []

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -228,6 +229,27 @@ class Device:
         """Greet again: ``info`` is then what the board says now."""
         self.info = self._greet()
 
+    def measure(self, request: p.Measure, patience_s: float) -> p.Energy:
+        """One energy window of a board with the energy firmware; the link is silent meanwhile.
+
+        Raises ``LinkError`` ``energy.silent`` when there is none in ``patience_s``, and ``link.*``.
+        """
+        give_up = time.monotonic() + patience_s
+
+        def check() -> None:
+            if time.monotonic() > give_up:
+                raise LinkError(
+                    "energy.silent",
+                    f"The board sent no result of its energy window in {patience_s:.0f} s.",
+                    "check its power: the meter may have cut it; then run the command again",
+                )
+
+        self._session.measure(**asdict(request))
+        while True:
+            for event in self._until(p.Energy, check):
+                if isinstance(event, p.Energy) and event.run == request.run:
+                    return event
+
     def close_link(self) -> None:
         """Close the port only; an emulator goes on and takes the next host. A stand-alone board
         listens by itself again."""
@@ -336,10 +358,15 @@ def connect(
     mic: str = "",
     stand_alone: StandAlone | None = None,
     build: BuildResult | None = None,
+    energy: bool = False,
+    wires: int = 0,
 ) -> Device:
     """Open a port, or build and start an emulated board, and greet it.
 
     ``mic`` is what the PC process board is to hear: ``i2s:FILE`` or ``pdm:FILE``.
+
+    ``energy``: build the quiet firmware for energy windows; ``wires``: the TCP port that the pins
+    of a PC process are wired to.
 
     ``board_or_port``: a device path, ``socket://host:port``, or a board's name (``native``,
     ``stm32f405-qemu``). ``emit`` gives the C files of a model (``shiftmcu.convert.emit``): boards
@@ -361,8 +388,10 @@ def connect(
     wanted = wanted or models.bundled_model(models.DEFAULT_MODEL)
     if emit is None:
         raise AssertionError("connect() builds a board: it needs emit=shiftmcu.convert.emit.emit")
-    build = build or build_firmware(board, emit(wanted.graph), stand_alone=stand_alone)
-    emulator = start(board, build.elf, mic=mic)
+    build = build or build_firmware(
+        board, emit(wanted.graph), stand_alone=stand_alone, energy=energy
+    )
+    emulator = start(board, build.elf, mic=mic, wires=wires)
     with contextlib.ExitStack() as undo:
         undo.callback(emulator.close)
         try:

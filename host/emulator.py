@@ -106,6 +106,7 @@ def start(
     mic: str = "",
     flash: Path | None = None,
     power_cut: int | None = None,
+    wires: int = 0,
 ) -> Emulator:
     """Runs ``elf`` on an emulated board (``stm32f405-qemu``, ``native``).
 
@@ -116,6 +117,7 @@ def start(
         (``i2s:FILE``) hears.
     ``flash``, ``power_cut`` (PC process only): the file of its model slots (default: memory), and
         the number of their bytes that change before its power fails.
+    ``wires`` (PC process only): the TCP port at which its pins end.
 
     Raises UsageError ``board.not_emulated``, ``mic.emulated``, ToolMissing ``tool.qemu``,
     FlashFailed ``flash.emulator`` with what the emulator printed.
@@ -129,6 +131,7 @@ def start(
         return _start_qemu(wanted, elf, mic, icount=icount)
     if wanted.kind == "process":
         options = {"--mic": mic, "--flash": flash, "--power-cut": power_cut}
+        options |= {"--wires": wires or None}
         given = {k: str(v) for k, v in options.items() if v not in ("", None)}
         return _start_process(wanted, elf, [word for pair in given.items() for word in pair])
     raise UsageError(

@@ -19,6 +19,7 @@ class State(enum.Enum):
     ASKING = "asking"
     READY = "ready"
     TESTING = "testing"
+    MEASURING = "measuring"
     RELEASING = "releasing"
     UPLOADING = "uploading"
     STARTING = "starting"

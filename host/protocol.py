@@ -25,6 +25,8 @@ MODE_LIVE, MODE_EXACT = 0, 1
 LOGITS_BIT, FEATURES_BIT, LAT_BIT, TENSOR_BIT, AUDIO_UP_BIT, LEVEL_BIT = 1, 2, 4, 8, 16, 32
 LAYER_BIT = 64
 """Bits of START's ``want``."""
+METERS = ("", "ina219", "ina226", "ina228")
+"""What the board itself reads in an energy window; "": nothing."""
 MORE_PARTS = ("history", "decision")
 """Parts of the network behind its layers, in LAYER."""
 GAP_FLAG = 1
@@ -457,6 +459,51 @@ class UpAck(TextMessage):
         return True
 
 
+@dataclass(frozen=True)
+class Measure(Message):
+    """``run`` tells runs apart; the rest are least values. ``meter``: ``METERS``."""
+
+    TYPE, HEAD = 0x70, "<HHHHBBxxI"
+    run: int
+    inferences: int
+    window_ms: int
+    idle_ms: int
+    meter: int
+    address: int
+    shunt_uohm: int
+
+
+@dataclass(frozen=True)
+class Measuring(Message):
+    """From now on the board is silent, until ``Energy``."""
+
+    TYPE, HEAD = 0x71, "<Hxx"
+    run: int
+
+
+@dataclass(frozen=True)
+class Energy(Message):
+    """An idle window, then ``inferences`` under the gate; the board's clock, its meter's means."""
+
+    TYPE, HEAD = 0x72, "<HxxIIIqqIIIIIqqIII"
+    run: int
+    inferences: int
+    idle_begin_us: int
+    idle_end_us: int
+    idle_current_na: int
+    idle_power_nw: int
+    idle_bus_uv: int
+    idle_covered_us: int
+    idle_flags: int
+    gate_begin_us: int
+    gate_end_us: int
+    gate_current_na: int
+    gate_power_nw: int
+    gate_bus_uv: int
+    gate_covered_us: int
+    gate_flags: int
+
+
 MESSAGES: dict[int, type[Message]] = {
     cls.TYPE: cls
     for cls in (
@@ -494,6 +541,7 @@ MESSAGES: dict[int, type[Message]] = {
         ),
         *(SelftestAck, Rule, RuleAck),
         *(UpBegin, UpChunk, UpEnd, UpTest, UpCommit, UpRetire, UpAck),
+        *(Measure, Measuring, Energy),
     )
 }
 

@@ -54,6 +54,10 @@ class RecordedSession(Session):
         self._call("selftest")
         super().selftest()
 
+    def measure(self, **request: int) -> None:
+        self._call("measure", **request)
+        super().measure(**request)
+
     def start(self, stream_id: int, **options: Any) -> None:
         self._call("start", stream_id=stream_id, **options)
         super().start(stream_id, **options)

@@ -38,6 +38,7 @@ _PROGRESS = (
 _OUTSIDE = (
     *(p.HelloAck, p.Info, p.Heartbeat, p.SelftestAck, p.Released, p.RuleAck, p.Log, p.Fault),
     p.UpAck,
+    *(p.Measuring, p.Energy),
 )
 _IN_STREAM = (State.STARTING, State.STREAMING, State.STOPPING)
 

@@ -60,6 +60,7 @@ COMMANDS = (
     Command("report", "shiftmcu.host.report", "one page of a run, with its pictures inside"),
     Command("compare", "shiftmcu.host.compare", "two runs side by side, within tolerances"),
     Command("profile", "shiftmcu.host.profile", "what each layer costs, counted on the device"),
+    Command("energy", "shiftmcu.host.energy", "energy per inference, from a meter on the board"),
     Command("validate", "shiftmcu.host.validate", "compare every integer of PC and board"),
 )
 
@@ -143,7 +144,7 @@ def _injected(command: str) -> dict[str, Callable[..., Any]]:
     """What the packages may not import from each other is handed over here."""
     if command in {"push", "rollback", "models"}:
         return {"emit": _emit}
-    if command in {"flash", "listen", "monitor", "validate", "demo", "profile"}:
+    if command in {"flash", "listen", "monitor", "validate", "demo", "profile", "energy"}:
         return {
             "load_clips": _load_clips,
             "emit": _emit,

@@ -38,6 +38,10 @@ def board_defines(manifest):
     pairs += [("SMCU_UART_AF", f"{uart['af']}u")] if "af" in uart else []
     pairs += [("SMCU_UART_IRQ", f"{uart['irq']}u")] if "irq" in uart else []
     pairs += [("SMCU_GATE", pin_number(ours["gate"]))] if "gate" in ours else []
+    if "i2c" in ours:
+        pairs += [(f"SMCU_I2C_{k.upper()}", pin_number(ours["i2c"][k])) for k in ("scl", "sda")]
+    if ours.get("energy"):
+        pairs += [("SMCU_ENERGY", 1)] + [("SMCU_I2C", 1)] * ("i2c" in ours)
     pairs += [
         (f"SMCU_MIC_{k.upper()}", pin_number(mic[k])) for k in ("clock", "data", "word") if k in mic
     ]

@@ -20,6 +20,11 @@
 #else
 #define COMPILER "gcc " __VERSION__
 #endif
+#ifdef SMCU_I2C
+#define SMCU_ENERGY_PINS "gate,i2c"
+#else
+#define SMCU_ENERGY_PINS "gate"
+#endif
 #define LINE_BYTES 512u /* more than any line, but `slots` of a very wordy model: see there */
 
 /* Lines are never torn: a packet that could not take another whole line is sent first. */
@@ -181,6 +186,9 @@ void smcu_info_send(smcu_status_t model_status)
     text_line("stand_alone", SMCU_STANDALONE_BUILT);
 #ifdef SMCU_STANDALONE
     alone_lines(smcu_standalone_count());
+#endif
+#ifdef SMCU_ENERGY
+    text_line("energy", SMCU_ENERGY_PINS);
 #endif
     number_line("stack_free", smcu_port_stack_free());
     push_lines();

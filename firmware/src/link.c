@@ -130,6 +130,11 @@ static void stream_packet(const smcu_frame_t *packet)
         release();
         break;
 #endif
+#ifdef SMCU_ENERGY
+    case SMCU_PACKET_MEASURE:
+        smcu_session_measure(packet->payload, packet->payload_bytes);
+        break;
+#endif
     default:
         smcu_session_selftest();
         break;
@@ -162,6 +167,9 @@ static void dispatch(const smcu_frame_t *packet)
     case SMCU_PACKET_STOP:
     case SMCU_PACKET_RULE:
     case SMCU_PACKET_SELFTEST:
+#ifdef SMCU_ENERGY
+    case SMCU_PACKET_MEASURE:
+#endif
 #ifdef SMCU_STANDALONE
     case SMCU_PACKET_RELEASE:
 #endif

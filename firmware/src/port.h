@@ -57,6 +57,12 @@ void smcu_port_alive(void);
 /* The energy gate pin: high while audio is computed. Nothing where there is no such pin. */
 void smcu_port_gate(bool high);
 
+/* Two open-drain pins for I2C, in ports built with SMCU_I2C only; true: the line may go high. */
+void smcu_port_i2c_start(void);
+void smcu_port_i2c_drive(bool clock, bool data);
+bool smcu_port_i2c_clock(void);
+bool smcu_port_i2c_data(void);
+
 /* The crash that ended the boot before this one, or NULL. */
 const smcu_port_fault_t *smcu_port_fault(void);
 

@@ -4,6 +4,7 @@
  *   firmware --pty [--until-stdin-closes]         prints "READY pty=PATH"
  *   ... --flash FILE                              the model slots live there (default: in memory)
  *   ... --power-cut N                             the power fails when N bytes of them have changed
+ *   ... --wires PORT                              gate and I2C pins: port_native_wires.h
  *   ... --mic i2s:FILE | --mic pdm:FILE           a microphone that hears FILE: the raw bytes that
  *                                                 its DMA would bring, at the pace of the listener,
  *                                                 while somebody is connected, or with
@@ -33,6 +34,7 @@
 
 #include "microphone.h"
 #include "port_native_flash.h"
+#include "port_native_wires.h"
 #include "ring.h"
 
 #define WAIT_MS 100
@@ -186,6 +188,10 @@ void smcu_port_init(int argc, char **argv)
             flash = argv[++i];
         } else if (strcmp(argv[i], "--power-cut") == 0 && i + 1 < argc) {
             smcu_native_flash_cut((uint32_t)strtoul(argv[++i], NULL, 10));
+        } else if (strcmp(argv[i], "--wires") == 0 && i + 1 < argc) {
+            if (!smcu_wires_open(argv[++i])) {
+                die("firmware: --wires");
+            }
         } else if (strcmp(argv[i], "--until-stdin-closes") == 0) {
             watch_stdin = true;
         } else {
@@ -238,7 +244,27 @@ void smcu_port_alive(void)
 
 void smcu_port_gate(bool high)
 {
-    (void)high;
+    smcu_wires_gate(high, now_ns());
+}
+
+void smcu_port_i2c_start(void)
+{
+    smcu_wires_i2c(true, true, now_ns());
+}
+
+void smcu_port_i2c_drive(bool clock, bool data)
+{
+    smcu_wires_i2c(clock, data, now_ns());
+}
+
+bool smcu_port_i2c_clock(void)
+{
+    return true; /* nothing at the other end holds it down */
+}
+
+bool smcu_port_i2c_data(void)
+{
+    return smcu_wires_data(now_ns());
 }
 
 #ifdef SMCU_STANDALONE

@@ -4,6 +4,7 @@
 
 #include "bytes.h"
 #include "intent.h"
+#include "measure.h"
 #include "microphone.h"
 #include "port.h"
 #include "results.h"
@@ -305,3 +306,18 @@ void smcu_session_selftest(void)
     smcu_wire_u16(0);
     smcu_wire_send();
 }
+
+#ifdef SMCU_ENERGY
+
+void smcu_session_measure(const uint8_t *payload, size_t n)
+{
+    if (session.running) {
+        smcu_wire_error(SMCU_LINK_ERR_STATE, "MEASURE in a stream");
+        return;
+    }
+    smcu_session_abandon();
+    smcu_results_start(0, 0);
+    smcu_measure(&smcu_stream, payload, n);
+}
+
+#endif

@@ -46,5 +46,8 @@ void smcu_session_audio(const uint8_t *payload, size_t n);
 void smcu_session_stop(const uint8_t *payload, size_t n);
 void smcu_session_rule(const uint8_t *payload, size_t n);
 void smcu_session_selftest(void);
+#ifdef SMCU_ENERGY
+void smcu_session_measure(const uint8_t *payload, size_t n);
+#endif
 
 #endif
