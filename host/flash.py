@@ -45,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fleet.add_arguments(parser)
     stand_alone.add_arguments(parser)
     parser.add_argument(
+        "--energy", action="store_true", help="the quiet firmware for `shiftmcu energy`"
+    )
+    parser.add_argument(
         "--image",
         action="append",
         metavar="FILE[@0xADDR]",
@@ -98,7 +101,8 @@ def run(
             f"{board.name} is emulated: it is built and started, not written.",
             f"shiftmcu flash --board {board.name} [--model MODEL.shift]",
         )
-    with connect(board.name, model=model, emit=emit, stand_alone=alone) as device:
+    energy = args.energy
+    with connect(board.name, model=model, emit=emit, stand_alone=alone, energy=energy) as device:
         document = _check_emulated(device, board)
         if args.keep:
             _keep(device)
@@ -187,7 +191,7 @@ def _flash(
     build = None
     if not images:
         assert model is not None
-        build = build_firmware(board, emit(model.graph), stand_alone=alone)
+        build = build_firmware(board, emit(model.graph), stand_alone=alone, energy=args.energy)
         say("build", _sizes_line(build))
         job = replace(job, images=_images_of(build))
     method, port = upload(job, methods, args.drive)

@@ -13,6 +13,7 @@ PlatformIO reads ``build``, ``upload`` and ``debug``; shiftmcu adds one object, 
     ring_bytes    receive ring, a power of two: the link's window is derived from it
     gate          pin that is high while audio is computed, for energy meters
     profile       false: the firmware has no LAYER (no room for it)
+    i2c           pins of an energy meter on the board (docs/energy.md)
     mic           kind ("i2s", "pdm", "file" on the PC) and pins of a microphone on the board
     standalone    pins that intents raise in stand-alone mode, and more (docs/standalone.md)
     push          model slots in flash: slot_bytes of each of the two, arena_bytes of RAM that a
