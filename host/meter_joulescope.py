@@ -7,6 +7,7 @@ before another.
 
 from __future__ import annotations
 
+import importlib
 import threading
 from typing import Any
 
@@ -115,11 +116,10 @@ class Joulescope:
 
 def _driver() -> Any:
     try:
-        from pyjoulescope_driver import Driver
+        return importlib.import_module("pyjoulescope_driver").Driver
     except ImportError as error:
         raise ToolMissing(
             "tool.joulescope",
             "The package pyjoulescope-driver is not installed.",
             "pip install shiftmcu[energy]",
         ) from error
-    return Driver

@@ -7,6 +7,7 @@ checked, and the calibration is applied here, unfiltered.
 
 from __future__ import annotations
 
+import importlib
 import threading
 import time
 from typing import Any
@@ -102,14 +103,13 @@ def _amps(
 
 def _api() -> Any:
     try:
-        from ppk2_api.ppk2_api import PPK2_API
+        return importlib.import_module("ppk2_api.ppk2_api").PPK2_API
     except ImportError as error:
         raise ToolMissing(
             "tool.ppk2_api",
             "The package ppk2-api is not installed.",
             "pip install shiftmcu[energy]",
         ) from error
-    return PPK2_API
 
 
 def _no_meter(port: str, why: str) -> LinkError:
