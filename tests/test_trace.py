@@ -11,10 +11,11 @@ from typing import Any
 
 import jsonschema
 import pytest
-from host_rig import arguments, needs_cc, write_clips, write_model
+from host_rig import arguments, model, needs_cc, write_clips, write_model
 
 from shiftmcu.convert.emit import emit
-from shiftmcu.host import monitor, trace
+from shiftmcu.convert.plan import plan
+from shiftmcu.host import monitor, profile, trace
 from shiftmcu.host.run_files import COLUMNS
 
 SCHEMA = json.loads(
@@ -75,6 +76,17 @@ def test_a_trace_counts_up_to_the_figures_of_its_run(tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert len(spans) == summary["decisions"]
     assert sum(e["name"].startswith("intent: ") for e in events) == summary["intents"]
+
+
+@needs_cc
+def test_a_profile_shows_the_layers_of_its_board(tmp_path: Path) -> None:
+    words = ("--model", write_model(tmp_path), "--wav", write_clips(tmp_path, 1)[0], "-n", "6")
+    words += ("--out", tmp_path / "run")
+    profile.run(arguments(profile, *words, as_json=True), emit=emit, plan=plan)
+    events = check(tmp_path / "run")
+    tracks = {e["args"]["name"]: e["tid"] for e in events if e["ph"] == "M"}
+    shown = {e["name"] for e in events if e["ph"] == "X" and e["tid"] == tracks["layers"]}
+    assert {layer.name for layer in model().graph.layers} <= shown
 
 
 def written(folder: Path, unit: str, at_ms: list[float]) -> None:
