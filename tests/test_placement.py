@@ -30,7 +30,7 @@ plan = training.Plan(
     data=(f"csv:{folder}/labels.csv",), out=folder / f"run{devices}{mixed}", name="tones",
     network_options={"channels": (4, 6), "kernel": 3, "segments": 8, "dropout": 0.0},
     mix=Mixture(variants=1), placement=Placement(devices, mixed),
-    fit=fit.FitOptions(epochs=2, batch=8, batches=BatchOptions(spec=None)),
+    fit=fit.FitOptions(epochs=1, batch=8, batches=BatchOptions(spec=None)),
 )
 record = training.train(plan, training.Reporter())
 import keras
