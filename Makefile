@@ -33,6 +33,7 @@ bench: setup
 
 soak: setup
 	.venv/bin/python tools/soak.py
+	.venv/bin/python tools/power_cuts.py
 
 fuzz: setup
 	.venv/bin/python tests/c/fuzz.py --runs 1000000

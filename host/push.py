@@ -25,8 +25,16 @@ Progress = Callable[[int, int], None]
 """Called with (bytes sent, bytes in all)."""
 
 
-def push(device: Device, model: Model, progress: Progress = lambda _sent, _all: None) -> bool:
+def push(
+    device: Device,
+    model: Model,
+    progress: Progress = lambda _sent, _all: None,
+    *,
+    signature: bytes = b"",
+) -> bool:
     """Bring ``model`` onto the board and let it stay; False: it was there already.
+
+    With ``signature`` the board has to check it, or to refuse.
 
     Raises UsageError ``push.none``, ``push.no_selftest``; DoesNotFit ``fit.slot``, ``fit.ram``;
     FlashFailed ``push.flash``; LinkError ``push.*``, ``model.*``, ``frontend.mismatch``,
@@ -34,13 +42,15 @@ def push(device: Device, model: Model, progress: Progress = lambda _sent, _all: 
     """
     slots = slots_of(device.info)
     _check(device, slots, model)
+    if signature and slots.signatures == "none":
+        raise refusal("push.signature", device, model)
     active = slots.active
     if active is not None and active.sha256 == model.sha256:
         if active.state == "confirmed":
             return False
         _prove(device, model, active.generation)  # it was sent before, and nobody confirmed it
         return True
-    ack = _ask(device, model, _offer(model))
+    ack = _ask(device, model, _offer(model, signature))
     generation, sent = ack.generation, ack.offset
     while sent < len(model.data):
         progress(sent, len(model.data))
@@ -71,15 +81,15 @@ def rollback(device: Device) -> Slots:
     return slots_of(device.info)
 
 
-def _offer(model: Model) -> p.UpBegin:
+def _offer(model: Model, signature: bytes) -> p.UpBegin:
     return p.UpBegin(
         size=len(model.data),
         crc32=zlib.crc32(model.data),
         abi=blob.ABI,
-        flags=0,
+        flags=p.SIGNED_FLAG if signature else 0,
         frontend_id=model.graph.frontend_id,
         arena_bytes=native.Model(model.data).arena_bytes,
-        data=bytes.fromhex(model.sha256),
+        data=bytes.fromhex(model.sha256) + signature,
     )
 
 

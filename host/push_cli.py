@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
-from shiftmcu.host import models
+from shiftmcu.host import models, signing
 from shiftmcu.host.device import Emit
 from shiftmcu.host.push import push
 from shiftmcu.host.show import model_line, say
@@ -18,15 +19,25 @@ from shiftmcu.host.slots import slots_of
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="MODEL.shift or a shipped model")
     add_where(parser)
+    parser.add_argument(
+        "--verify", type=Path, metavar="KEY.pub", help="push only what this key signed (MODEL.sig)"
+    )
+    parser.add_argument(
+        "--sign", type=Path, metavar="KEY", help="let the board check it: refused where none can"
+    )
 
 
 def run(args: argparse.Namespace, *, emit: Emit, **_: object) -> dict[str, Any]:
-    """Raises the errors of ``host/push.py`` and of opening the board."""
+    """Raises the errors of ``host/push.py``, ``host/signing.py`` and of opening the board."""
     model = models.choose(args.model)
     say("model", model_line(model))
+    if args.verify:
+        signing.verify(model.data, signing.signature_of(Path(args.model)), args.verify)
+        say("signature", f"right, by {args.verify} (checked on this PC)")
+    signature = signing.sign(model.data, args.sign) if args.sign else b""
     with open_board(args, emit) as device:
         started = time.monotonic()
-        is_new = push(device, model, _progress)
+        is_new = push(device, model, _progress, signature=signature)
         slots = slots_of(device.info)
         if is_new:
             seconds = time.monotonic() - started

@@ -36,7 +36,7 @@ class Slots:
     """``a``, ``b`` or ``built-in``."""
     built_in_sha256: str
     signatures: str
-    """``none``: this board can check none; ``required``: it takes nothing else."""
+    """``none``: this board can check none."""
     slots: tuple[Slot, ...]
 
     @property

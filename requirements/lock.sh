@@ -11,4 +11,4 @@ compile() {
         --quiet --output-file "requirements/${output}"
 }
 compile demo.txt --extra build --extra mic --extra view --extra web
-compile full.txt --extra build --extra energy --extra flash --extra mic --extra sweep --extra train --extra view --extra web --extra dev
+compile full.txt --extra build --extra energy --extra flash --extra mic --extra sign --extra sweep --extra train --extra view --extra web --extra dev

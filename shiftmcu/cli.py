@@ -50,6 +50,7 @@ COMMANDS = (
     Command("plan", "shiftmcu.convert.plan_cli", "RAM and flash against a board's budget"),
     Command("flash", "shiftmcu.host.flash", "build, write, boot and self-test a board"),
     Command("push", "shiftmcu.host.push_cli", "another model onto a board, without its firmware"),
+    Command("sign", "shiftmcu.host.sign_cli", "a signature beside a model, and keys for it"),
     Command("rollback", "shiftmcu.host.rollback_cli", "back to the board's model before"),
     Command(
         "models", "shiftmcu.host.models_cli", "the models that a board holds, and their states"

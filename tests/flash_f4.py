@@ -7,6 +7,7 @@ and in the middle, with a random part of its bits changed: what a power cut leav
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import struct
@@ -72,6 +73,22 @@ def build(folder: Path, model: bytes) -> Path:
     return elf
 
 
+@functools.cache
+def _loaded(elf: Path) -> tuple[list[tuple[int, bytes]], dict[str, int]]:
+    """(address, bytes) of what is loaded, and the address of every symbol."""
+    from elftools.elf.elffile import ELFFile
+
+    with elf.open("rb") as file:
+        image = ELFFile(file)
+        segments = [
+            (segment["p_vaddr"], segment.data())
+            for segment in image.iter_segments()
+            if segment["p_type"] == "PT_LOAD" and segment["p_filesz"]
+        ]
+        table = image.get_section_by_name(".symtab")
+        return segments, {s.name: s["st_value"] & ~1 for s in table.iter_symbols()}
+
+
 @dataclass
 class Controller:
     """The registers. ``violations``: what real flash would have refused."""
@@ -97,7 +114,6 @@ class Machine:
         self, elf: Path, image: bytes | None = None, observer: Observer | None = None, seed: int = 1
     ) -> None:
         import unicorn
-        from elftools.elf.elffile import ELFFile
 
         self._arm = unicorn.arm_const
         self._random = random.Random(seed)
@@ -107,13 +123,9 @@ class Machine:
         uc.ctl_set_cpu_model(self._arm.UC_CPU_ARM_CORTEX_M4)
         uc.mem_map(FLASH, FLASH_BYTES)
         uc.mem_map(RAM, RAM_BYTES)
-        with elf.open("rb") as file:
-            loaded = ELFFile(file)
-            for segment in loaded.iter_segments():
-                if segment["p_type"] == "PT_LOAD" and segment["p_filesz"]:
-                    uc.mem_write(segment["p_vaddr"], segment.data())
-            table = loaded.get_section_by_name(".symtab")
-            self._symbols = {s.name: s["st_value"] & ~1 for s in table.iter_symbols()}
+        segments, self._symbols = _loaded(elf)
+        for address, data in segments:
+            uc.mem_write(address, data)
         uc.mem_write(SLOTS_AT, image or b"\xff" * (2 * SLOT_BYTES))
         uc.mmio_map(PERIPHERALS, 0x1000, self._read, None, self._write, None)
         uc.hook_add(
@@ -310,7 +322,7 @@ SCENARIOS = (
     Scenario("first", lambda _machine: None, _push(1), (0, 1)),
     Scenario("second", _push(1), _push(2), (1, 2)),
     Scenario("third", _push(1, 2), _push(3), (2, 3)),
-    Scenario("boot on trial", _trial, lambda _machine: None, (1, 2)),
+    Scenario("boot-on-trial", _trial, lambda _machine: None, (1, 2)),
     Scenario("failing", _push(1), lambda m: m.push(lying_model(2)), (1,)),
     Scenario("rollback", _push(1, 2), lambda m: m.ask(0x65, "I", 2), (2, 1)),
 )

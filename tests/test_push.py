@@ -19,9 +19,9 @@ from push_rig import Pusher, Refused, sha, small_model
 
 from shiftmcu import blob, native
 from shiftmcu.convert.emit import emit
-from shiftmcu.errors import DoesNotFit, LinkError, ShiftMcuError, UsageError
+from shiftmcu.errors import CheckFailed, DoesNotFit, LinkError, ShiftMcuError, UsageError
 from shiftmcu.frontend import FRONTEND_ID
-from shiftmcu.host import emulator, models_cli, push_cli, rollback_cli
+from shiftmcu.host import emulator, models_cli, push_cli, rollback_cli, sign_cli, signing
 from shiftmcu.host.build import build_firmware
 from shiftmcu.host.device import Device
 from shiftmcu.host.events import EMULATED
@@ -421,3 +421,53 @@ def test_commands(
         args = arguments(push_cli, model.name, "--board", "stm32f405-qemu")
         push_cli.run(args, emit=emit)
     assert caught.value.code == "push.none"
+
+
+# --- signatures: checked on the PC ---------------------------------------
+
+
+def test_signed_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("cryptography")
+    model, key = tmp_path / "m.shift", tmp_path / "owner.key"
+    model.write_bytes(small_model(1))
+    sign_cli.run(arguments(sign_cli, model, "--new-key", key))
+    public = tmp_path / "owner.key.pub"
+    assert key.stat().st_mode & 0o077 == 0 and "PUBLIC KEY" in public.read_text()
+    signature = signing.signature_of(model)
+    assert len(signature) == 64
+    signing.verify(small_model(1), signature, public)
+    other = signing.new_key(tmp_path / "other.key")
+    for data, by in ((small_model(2), public), (small_model(1), other)):
+        with pytest.raises(CheckFailed) as wrong:
+            signing.verify(data, signature, by)
+        assert (wrong.value.code, wrong.value.exit_code) == ("sign.wrong", 1)
+    with pytest.raises(CheckFailed) as absent:
+        signing.signature_of(tmp_path / "unsigned.shift")
+    assert absent.value.code == "sign.none"
+    for file in (public, model, tmp_path / "absent"):
+        with pytest.raises(UsageError) as bad:
+            signing.sign(b"", file)
+        assert bad.value.code == "sign.key"
+    with pytest.raises(UsageError) as again:
+        signing.new_key(key)
+    assert again.value.code == "sign.exists"
+    with pytest.raises(UsageError):
+        sign_cli.run(arguments(sign_cli, model))
+    assert "BEGIN" not in capsys.readouterr().out
+
+
+def test_a_signature_that_nobody_can_check_is_refused(device: Device) -> None:
+    with pytest.raises(LinkError) as caught:
+        push(device, _model(small_model(1)), signature=SIGNATURE)
+    assert caught.value.code == "push.signature" and slots_of(device.info).running == "built-in"
+
+
+def test_nothing_is_sent_without_the_right_signature(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    model = tmp_path / "m.shift"
+    model.write_bytes(small_model(1))
+    public = signing.new_key(tmp_path / "owner.key")
+    (tmp_path / "m.shift.sig").write_bytes(SIGNATURE)
+    with pytest.raises(CheckFailed) as caught:
+        _run(push_cli, tmp_path / "flash", model, "--verify", public)
+    assert caught.value.code == "sign.wrong" and not (tmp_path / "flash").exists()

@@ -1,7 +1,7 @@
 """Power cuts during a model push, all of them: at every byte of flash that changes on the board
 `native`, and before and in the middle of every flash operation of the STM32F4's driver.
 
-    python tools/power_cuts.py [--native] [--f4] [--seeds N]
+    python tools/power_cuts.py [--native] [--f4] [--only NAME] [--seeds N]
 
 After each cut the board boots from what the flash then holds, must run a model that may run, and
 that model must pass its self-test; every few cuts another push must succeed. Minutes to an hour.
@@ -29,11 +29,11 @@ from shiftmcu.host.build import build_firmware  # noqa: E402
 AGAIN_EVERY = 16
 
 
-def native(folder: Path) -> int:
+def native(folder: Path, only: str | None) -> int:
     """Cuts at every byte; how many."""
     elf = build_firmware("native", emit(blob.read(small_model(0))), folder / "native").elf
     cuts = 0
-    for scenario in power_cuts.SCENARIOS:
+    for scenario in (s for s in power_cuts.SCENARIOS if only in (None, s.name)):
         started, cut = time.monotonic(), 0
         while power_cuts.cut_once(scenario, elf, folder, cut, again=cut % AGAIN_EVERY == 0):
             cut += 1
@@ -42,11 +42,11 @@ def native(folder: Path) -> int:
     return cuts
 
 
-def f4(folder: Path, seeds: int) -> int:
+def f4(folder: Path, seeds: int, only: str | None) -> int:
     """Flash before and during every operation, with other random bits per seed; how many."""
     elf = flash_f4.build(folder, small_model(0))
     cuts = 0
-    for scenario in flash_f4.SCENARIOS:
+    for scenario in (s for s in flash_f4.SCENARIOS if only in (None, s.name)):
         for seed in range(1, seeds + 1):
             started = time.monotonic()
             images = flash_f4.images_of(scenario, elf, seed)
@@ -68,14 +68,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--native", action="store_true", help="only the board native")
     parser.add_argument("--f4", action="store_true", help="only the STM32F4's driver")
+    parser.add_argument("--only", help="this scenario only")
     parser.add_argument("--seeds", type=int, default=1, help="of torn bits (default: 1)")
     args = parser.parse_args()
     both = not (args.native or args.f4)
     with tempfile.TemporaryDirectory() as folder:
         if args.native or both:
-            print(f"native: {native(Path(folder))} cuts, a right model booted after each")
+            print(
+                f"native: {native(Path(folder), args.only)} cuts, a right model booted after each"
+            )
         if args.f4 or both:
-            print(f"stm32f4: {f4(Path(folder), args.seeds)} cuts, a right model booted after each")
+            cuts = f4(Path(folder), args.seeds, args.only)
+            print(f"stm32f4: {cuts} cuts, a right model booted after each")
     return 0
 
 
