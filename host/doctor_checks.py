@@ -53,6 +53,7 @@ PACKAGES = (
     Package("SCons", "scons", "build", "firmware for boards, without PlatformIO's registry"),
     Package("esptool", "esptool", "flash", "writing ESP32 boards"),
     Package("sounddevice", "sounddevice", "mic", "the PC's microphone"),
+    Package("textual", "textual", "view", "the live view of monitor"),
     Package("keras", "keras", "train", "training"),
     Package("tensorflow", "tensorflow", "train", "training"),
 )
