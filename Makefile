@@ -9,8 +9,8 @@ help:
 	@echo "make setup   .venv with everything (training, tests, lint)"
 	@echo "make lint    ruff, mypy, cppcheck"
 	@echo "make bench   instruction counts and sizes of the runtime"
-	@echo "make soak    an hour of audio through the emulated board, every logit compared (long)"
-	@echo "make fuzz    one million mutated models through the loader (long)"
+	@echo "make soak    an hour through the emulated board, a day through the PC's, a million damaged packets (long)"
+	@echo "make fuzz    mutated models through the loader, 10 million inputs to each side of the link (long)"
 	@echo "make models  train the shipped models again (long; needs ../shared)"
 
 setup:
@@ -34,9 +34,14 @@ bench: setup
 soak: setup
 	.venv/bin/python tools/soak.py
 	.venv/bin/python tools/power_cuts.py
+	.venv/bin/python tools/soak_day.py
+	.venv/bin/python tools/soak_line.py
 
 fuzz: setup
 	.venv/bin/python tests/c/fuzz.py --runs 1000000
+	.venv/bin/python tests/c/fuzz_link.py
+	.venv/bin/python tests/fuzz_host.py packets
+	.venv/bin/python tests/fuzz_host.py session
 
 models: setup
 	tools/train_models.sh

@@ -63,14 +63,15 @@ class Board:
         firmware.compile_firmware(HARNESS, model.graph, library, command, ["-shared"])
         self._ffi = cffi.FFI()
         self._ffi.cdef(
-            "void board_init(void);"
+            "bool board_init(void);"
             "size_t board_receive(const uint8_t *bytes, size_t n, uint32_t at_us);"
             "const uint8_t *board_answer(void);"
         )
         self._lib: Any = self._ffi.dlopen(str(library))
 
     def restart(self) -> None:
-        self._lib.board_init()
+        if not self._lib.board_init():
+            raise MemoryError("no memory for the board's model slots")
 
     def receive(self, data: bytes, now_s: float) -> bytes:
         count = self._lib.board_receive(data, len(data), int(now_s * 1e6) & 0xFFFFFFFF)

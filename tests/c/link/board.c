@@ -1,16 +1,18 @@
 /* The firmware as a library: bytes of the line in, bytes of the line out, and a clock that its caller
  * moves. What a second of waiting costs is then nothing, and the same bytes give the same answers.
  */
+#include <stdbool.h>
 #include <string.h>
 
 #include "link.h"
 #include "port.h"
+#include "port_native_flash.h"
 #include "ring.h"
 #include "session.h"
 
 #define ANSWER_BYTES (1u << 22)
 
-void board_init(void);
+bool board_init(void);
 size_t board_receive(const uint8_t *bytes, size_t n, uint32_t at_us);
 const uint8_t *board_answer(void);
 
@@ -33,9 +35,16 @@ void smcu_port_write(const uint8_t *bytes, size_t n)
     }
 }
 
-void board_init(void)
+/* Boots, with empty model slots the first time; false: no memory for them. */
+bool board_init(void)
 {
-    smcu_link_init();
+    static bool is_open;
+
+    is_open = is_open || smcu_native_flash_open(NULL);
+    if (is_open) {
+        smcu_link_init();
+    }
+    return is_open;
 }
 
 /* Takes n bytes at time at_us; returns how many bytes it answers: see board_answer. */

@@ -15,6 +15,7 @@
 #include "frame.h"
 #include "link.h"
 #include "port.h"
+#include "port_native_flash.h"
 #include "ring.h"
 #include "session.h"
 #include "wire.h"
@@ -123,6 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (!ready) {
         smcu_frame_decoder_init(&host);
+        require(smcu_native_flash_open(NULL), "nothing: no memory for its slots");
         smcu_link_init();
         ready = true;
     }
