@@ -16,7 +16,7 @@ from shiftmcu import boards
 from shiftmcu.errors import BoardNotFound, ShiftMcuError
 from shiftmcu.host.boards_cli import guesses
 from shiftmcu.host.device import connect
-from shiftmcu.host.fleet import Failures, FleetFailed, Target
+from shiftmcu.host.fleet import Target, alone, one_by_one
 from shiftmcu.host.show import say
 
 __all__ = ["flash_all"]
@@ -27,23 +27,14 @@ FlashOne = Callable[[argparse.Namespace], dict[str, Any]]
 def flash_all(
     args: argparse.Namespace, targets: Sequence[Target], flash_one: FlashOne
 ) -> dict[str, Any]:
-    """The document of ``--json``: ``{"boards": [{"device", "port", ...}], "failed": n}``.
+    """As ``fleet.one_by_one``."""
 
-    Raises ``FleetFailed`` with the first board's error when all were tried.
-    """
-    failures, rows = Failures(), []
-    for target in targets:
-        with failures.of(target):
-            name = _board_of(args, target)
-            say("board", f"{target.name}: {name}")
-            port = None if target.started_here else target.where
-            one = {**vars(args), "board": name, "port": port, "ports": (), "all": False}
-            rows.append({"device": target.name, **flash_one(argparse.Namespace(**one))})
-    document = {"boards": rows, "failed": failures.count}
-    say("boards", f"{len(rows)} of {len(targets)} are as wanted")
-    if failures.first is not None:
-        raise FleetFailed(failures.first, document)
-    return document
+    def run_one(target: Target) -> dict[str, Any]:
+        name = _board_of(args, target)
+        say("board", f"{target.name}: {name}")
+        return flash_one(alone(args, target, board=name))
+
+    return one_by_one(targets, run_one)
 
 
 def _board_of(args: argparse.Namespace, target: Target) -> str:

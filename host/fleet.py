@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,17 @@ from shiftmcu.errors import ShiftMcuError, UsageError
 from shiftmcu.host import usb_ports
 from shiftmcu.host.show import say
 
-__all__ = ["Failures", "FleetFailed", "Ports", "Target", "add_arguments", "count_of", "targets"]
+__all__ = [
+    "Failures",
+    "FleetFailed",
+    "Ports",
+    "Target",
+    "add_arguments",
+    "alone",
+    "count_of",
+    "one_by_one",
+    "targets",
+]
 
 
 @dataclass(frozen=True)
@@ -136,3 +146,29 @@ class Failures:
         self.first = self.first or error
         self.count += 1
         say(target.name, f" {error.code}: {error.message}")
+
+
+def one_by_one(
+    targets: Sequence[Target], run_one: Callable[[Target], dict[str, Any]]
+) -> dict[str, Any]:
+    """The document of ``--json``: ``{"boards": [{"device", ...}], "failed": n}``.
+
+    Raises ``FleetFailed`` with the first board's error when all were tried.
+    """
+    failures, rows = Failures(), []
+    for target in targets:
+        with failures.of(target):
+            rows.append({"device": target.name, **run_one(target)})
+    document = {"boards": rows, "failed": failures.count}
+    say("boards", f"{len(rows)} of {len(targets)} are done")
+    if failures.first is not None:
+        raise FleetFailed(failures.first, document)
+    return document
+
+
+def alone(args: argparse.Namespace, target: Target, **changes: Any) -> argparse.Namespace:
+    """The arguments as if only this board had been named; ``changes`` to others."""
+    port = None if target.started_here else target.where
+    board = target.where if target.started_here else args.board
+    words = {**vars(args), "board": board, "port": port, "ports": (), "all": False}
+    return argparse.Namespace(**{**words, **changes})

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from shiftmcu.blob import QuantGraph
 from shiftmcu.errors import CheckFailed, UsageError
 from shiftmcu.files import write_text
 from shiftmcu.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
-from shiftmcu.host import models
+from shiftmcu.host import fleet, models
 from shiftmcu.host import protocol as p
 from shiftmcu.host.device import Device, Emit, connect
 from shiftmcu.host.link import DEFAULT_BAUD
@@ -87,8 +88,13 @@ class Profile:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--board", default=DEFAULT_BOARD, help="an emulated board (default: native)")
-    where.add_argument("--port", help="a serial port, socket://host:port or a pty")
+    where.add_argument(
+        "--board", default=DEFAULT_BOARD, help="an emulated board (default: native), native:4: four"
+    )
+    where.add_argument(
+        "--port", action=fleet.Ports, help="a serial port, socket://host:port or a pty; repeatable"
+    )
+    fleet.add_arguments(parser)
     parser.add_argument(
         *("-n", "--repeat"), type=int, default=100, help="decisions to count (default: 100)"
     )
@@ -105,6 +111,15 @@ def run(
     errors of ``connect``."""
     if args.repeat < 1:
         raise UsageError("usage", "There is nothing to count.", "-n 100")
+    if (targets := fleet.targets(args)) is not None:
+        folder_of_all = args.out or new_folder("all")
+
+        def run_one(target: fleet.Target) -> dict[str, Any]:
+            print(f"\n{target.name}", file=sys.stderr)
+            out = folder_of_all / target.name
+            return run(fleet.alone(args, target, out=out), emit=emit, plan=plan)
+
+        return fleet.one_by_one(targets, run_one)
     model = models.choose(args.model) if args.model or not args.port else None
     pcm = _audio(args.wav)
     folder = RunFolder(

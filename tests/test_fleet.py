@@ -18,7 +18,7 @@ from shiftmcu import native
 from shiftmcu.convert.emit import emit
 from shiftmcu.convert.plan import plan
 from shiftmcu.errors import BoardNotFound, UsageError
-from shiftmcu.host import flash, fleet, monitor, replay, usb_ports
+from shiftmcu.host import flash, fleet, monitor, profile, replay, usb_ports
 from shiftmcu.host.fake_device import Behaviour, FakeBoard
 from shiftmcu.host.fake_esp import EspBehaviour, FakeEsp
 from shiftmcu.host.fake_esp_port import EspPty
@@ -197,6 +197,17 @@ def test_flash_all_asks_the_board_what_it_is() -> None:
             flash_all(arguments(flash, "--all"), found, flash_one)
     assert flashed == [("nucleo_f446re", ours.url)]
     assert (caught.value.code, caught.value.exit_code) == ("flash.which", 4)
+
+
+@needs_cc
+def test_profile_counts_one_after_the_other(tmp_path: Path) -> None:
+    words = ("--board", "native:2", "--model", write_model(tmp_path), "-n", "3")
+    args = arguments(profile, *words, "--out", tmp_path / "runs", as_json=True)
+    document = profile.run(args, emit=emit, plan=plan)
+    assert [row["device"] for row in document["boards"]] == ["native-1", "native-2"]
+    for row in document["boards"]:
+        assert row["n"] >= 3 and manifest_of(Path(row["run"]))["validity"] == "valid"
+        assert (tmp_path / "runs" / row["device"] / "profile.json").is_file()
 
 
 def test_flash_needs_to_know_the_board() -> None:
