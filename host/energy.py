@@ -105,8 +105,7 @@ def run(args: argparse.Namespace, *, emit: Emit, **_: object) -> dict[str, Any]:
     folder = RunFolder(args.out or new_folder(args.port or args.board), model, source)
     document: dict[str, Any] = {}
     try:
-        with _connect(args, model, emit, folder) as device:
-            made = _estimate(args, device) if args.estimate else _measure(args, device)
+        made = _outcome(args, model, emit, folder)
         document = _document(args, made)
         write_text(folder.path / "energy.csv", _csv(made))
         write_text(folder.path / "energy.json", json.dumps(document, indent=2) + "\n")
@@ -139,19 +138,32 @@ def _expected(args: argparse.Namespace) -> tuple[float, float] | None:
     return low, high
 
 
+def _outcome(
+    args: argparse.Namespace, model: Model | None, emit: Emit, folder: RunFolder
+) -> Outcome:
+    """A recording needs no board; without --port it is not known of which one it is."""
+    recorded = not args.estimate and args.meter.startswith("csv")
+    if recorded and not args.port:
+        return _recorded(args)
+    with _connect(args, model, emit, folder) as device:
+        if recorded:
+            return _recorded(args)
+        return _estimate(args, device) if args.estimate else _measure(args, device)
+
+
+def _recorded(args: argparse.Namespace) -> Outcome:
+    trace = read_csv(Path(args.meter.partition(":")[2]))
+    counts = [args.inferences] * args.repeats
+    repeats = repeats_of(trace, counts, args.seconds, _expected(args))
+    return Outcome("measured", "csv", "gate edge", repeats)
+
+
 def _measure(args: argparse.Namespace, device: Device) -> Outcome:
-    kind, _, file = args.meter.partition(":")
-    expected = _expected(args)
+    kind, expected = args.meter, _expected(args)
     if kind in ON_BOARD:
         got = _windows(args, device, kind)
         repeats = [from_board(number, one, expected) for number, one in enumerate(got)]
         return Outcome("measured", kind, "device clock", repeats)
-    if kind == "csv":
-        trace = read_csv(Path(file))
-        counts = [args.inferences] * args.repeats
-        return Outcome(
-            "measured", kind, "gate edge", repeats_of(trace, counts, args.seconds, expected)
-        )
     return Outcome("measured", kind, "gate edge", _sampled(args, device, kind, expected))
 
 

@@ -143,7 +143,7 @@ def measure(
             "profile.firmware",
             f"The firmware of {device.info.board} does not count its layers.",
             "flash the firmware of this shiftmcu (shiftmcu flash); the smallest boards have no "
-            "room for it (docs/boards.md)",
+            "room for it (docs/runs.md)",
         )
     hop = int(device.info["hop_frames"])
     lats: list[p.Lat] = []

@@ -192,6 +192,19 @@ def test_recordings_are_read_and_their_gaps_found(tmp_path: Path) -> None:
         assert caught.value.code == "energy.csv"
 
 
+def test_a_recording_needs_no_board_and_says_that_none_is_known(tmp_path: Path) -> None:
+    path, folder = tmp_path / "trace.csv", tmp_path / "run"
+    write_trace(path, trace(3))
+    words = ("--meter", f"csv:{path}", "--repeats", 3, "--seconds", 0.1, "--out", folder)
+    with pytest.raises(RunDegraded) as caught:
+        energy.run(arguments(energy, *words, as_json=True), emit=emit)
+    document = caught.value.as_json()
+    assert document["error"]["code"] == "run.no_board"
+    assert document["energy_per_inference_uj"] == pytest.approx(1e6 * 0.1 * 0.04 * 3.3 / 10)
+    assert document["spread_uj"] == pytest.approx(0, abs=1e-6)
+    assert {row["alignment"] for row in rows_of(folder)} == {"gate edge"}
+
+
 def test_the_ppk2_through_its_own_package() -> None:
     api = pytest.importorskip("ppk2_api.ppk2_api", reason="pip install shiftmcu[energy]")
     made = trace(1, rate_hz=100_000.0)
