@@ -17,7 +17,8 @@ PlatformIO reads ``build``, ``upload`` and ``debug``; shiftmcu adds one object, 
     mic           kind ("i2s", "pdm", "file" on the PC) and pins of a microphone on the board
     standalone    pins that intents raise in stand-alone mode, and more (docs/standalone.md)
     push          model slots in flash: slot_bytes of each of the two, arena_bytes of RAM that a
-                  pushed model may need, at: offset of the first in flash, where it is fixed
+                  pushed model may need, at: offset of the first in flash, where it is fixed;
+                  null for a board without that inherits from one with
     uploads       how firmware gets there, the first choice first
     drive         label of the drive that an on-board probe shows
     chip          the name that esptool gives it
@@ -213,6 +214,8 @@ def board(name: str) -> Board:
         raise _bad(path, f"state is {found.state!r}, not one of {', '.join(STATES)}")
     if unknown := set(found.uploads) - set(UPLOADS):
         raise _bad(path, f"uploads has {', '.join(unknown)}, not one of {', '.join(UPLOADS)}")
+    if found.slots_at and found.slots_at + 2 * found.slot_bytes > found.flash_bytes:
+        raise _bad(path, "its two model slots (push) end behind its flash")
     if found.ring_bytes < 1024 or found.ring_bytes & (found.ring_bytes - 1):
         raise _bad(path, f"ring_bytes is {found.ring_bytes}, no power of two from 1024 on")
     return found

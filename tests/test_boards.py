@@ -82,6 +82,15 @@ def test_own_board_inherits(own_boards: Path) -> None:
     assert "mine" in [board.name for board in boards.all_boards()]
 
 
+def test_own_board_without_the_slots_of_its_parent(own_boards: Path) -> None:
+    own = {"name": "Small", "upload": {"maximum_size": 262144}}
+    text = json.dumps({**own, "shiftmcu": {"inherits": "stm32f405", "push": None}})
+    (own_boards / "small.json").write_text(text)
+    small, parent = boards.board("small"), boards.board("stm32f405")
+    assert (small.slot_bytes, small.firmware_bytes) == (0, 262144)
+    assert (parent.slot_bytes, parent.firmware_bytes) == (262144, 524288)
+
+
 def test_own_board_in_the_config_folder(own_boards: Path, tmp_path: Path) -> None:
     folder = tmp_path / "config" / "shiftmcu" / "boards"
     folder.mkdir(parents=True)
@@ -110,6 +119,7 @@ BASE = {"inherits": "stm32f405"}
         {"name": "x", "shiftmcu": {**BASE, "uart": "USART1"}},
         {"name": "x", "shiftmcu": {**BASE, "uploads": ["pigeon"]}},
         {"name": "x", "shiftmcu": {**BASE, "ring_bytes": 3000}},
+        {"name": "x", "upload": {"maximum_size": 1048575}, "shiftmcu": BASE},
     ],
 )
 def test_broken_files_are_named(own_boards: Path, data: Any) -> None:

@@ -53,7 +53,7 @@ env.Append(CPPPATH=[str(build)])  # noqa: F821
 memory = {
     "FLASH_ORIGIN": hex(board.get("shiftmcu.flash_origin")),
     # model slots, if any, are behind it
-    "FLASH_BYTES": board.manifest["shiftmcu"].get("push", {}).get("at")
+    "FLASH_BYTES": (board.manifest["shiftmcu"].get("push") or {}).get("at")
     or board.get("upload.maximum_size"),
     "RAM_ORIGIN": hex(board.get("shiftmcu.ram_origin")),
     "RAM_BYTES": board.get("upload.maximum_ram_size"),
