@@ -132,7 +132,7 @@ def _firmware_symbols(board: Board | None) -> list[tuple[str, int]]:
         symbols = [(name, n) for name, n in symbols if name != "smcu_profile_sums"]
     if board is None or not board.mic:
         return symbols
-    word = 8 if board.mic.startswith("PDM") else 4
+    word = 4 if board.family == "cmsdk" else 8  # STM32: left and right, or 64 bits
     return [*symbols, ("microphone", MICROPHONE_BYTES), ("smcu_mic_dma", DMA_SAMPLES * word)]
 
 

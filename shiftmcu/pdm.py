@@ -44,19 +44,19 @@ HALF_BAND: Final = np.array(
 """Q14, 64 to 32 kHz: equiripple, 71 dB from 24 kHz on."""
 
 _HALF: Final = (
-    *(2, 18, 24, -1, -27, -6, 38, 20, -48, -41, 55, 71),
-    *(-57, -109, 48, 156, -25, -210, -18, 269, 86, -329, -189, 388),
-    *(342, -441, -575, 481, 965, -491, -1789, 384, 5278, 7910),
+    *(-7, -14, -1, 10, 2, -14, -3, 17, 5, -22, -8, 27, 13, -32, -18, 38, 25, -45, -33, 52),
+    *(43, -59, -56, 67, 71, -75, -88, 83, 109, -91, -134, 99, 164, -107, -200, 114, 244, -120),
+    *(-298, 126, 366, -131, -458, 134, 585, -134, -779, 130, 1120, -105, -1886, -24, 5312, 8327),
 )
 COMPENSATION: Final = np.array([*_HALF, *_HALF[-2::-1]], np.int64)
-"""Q14, 32 to 16 kHz, 67 weights: 1 / (CIC and half-band) to 6.8 kHz, nothing from 8.4 kHz on."""
+"""Q14, 32 to 16 kHz, 107 weights: 1 / (CIC and half-band) to 7.4 kHz, nothing from 8.4 kHz on."""
 
 
 def decimate(bits: NDArray[np.uint8]) -> NDArray[np.int32]:
     """24-bit samples (n,) at 16 kHz of a stream from its start.
 
     ``bits``: uint8 (8 n,), eight one-bit samples each, the first in the top bit; 1 is +full scale.
-    Returns int32 in -2^23..2^23 for all that a sine can do; overshoot goes up to +-2^24.
+    Returns int32 in -2^23..2^23 for all that a sine can do; overshoot goes up to 2.21 times that.
     """
     if len(bits) % BYTES_PER_SAMPLE:
         raise ValueError(f"{len(bits)} bytes are not whole samples of {BYTES_PER_SAMPLE}")
@@ -64,8 +64,8 @@ def decimate(bits: NDArray[np.uint8]) -> NDArray[np.int32]:
     ones = np.unpackbits(np.concatenate([history, bits])).astype(np.int64)
     offset = 8 * len(history) - len(CIC) + 1
     first = np.convolve(ones[offset:], CIC, "valid")[_CIC_FACTOR - 1 :: _CIC_FACTOR] - (1 << 15)
-    second = rshift(_filtered(first, HALF_BAND), 13)
-    third = rshift(_filtered(second, COMPENSATION), 7)
+    second = rshift(_filtered(first, HALF_BAND), 14)
+    third = rshift(_filtered(second, COMPENSATION), 6)
     return third.astype(np.int32)
 
 

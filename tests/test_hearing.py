@@ -30,11 +30,7 @@ AUDIO_UP, LEVEL = 0x23, 0x35
 
 @pytest.mark.parametrize("kind", ["i2s", "pdm"])
 def test_the_microphone_gives_the_intents_of_the_wav(kind: str) -> None:
-    """Every bundled command, heard by the firmware through its DMA buffer and streamed to it.
-
-    PDM ends at 6.8 kHz (docs/microphone.md), which moves scores a little: a command at the very
-    threshold is no fair question to it.
-    """
+    """Every bundled command, heard by the firmware through its DMA buffer and streamed to it."""
     chosen = models.bundled_model(models.DEFAULT_MODEL)
     paths = sorted((models.models_folder() / "demo").glob("*.flac"))
     assert paths
@@ -49,15 +45,12 @@ def test_the_microphone_gives_the_intents_of_the_wav(kind: str) -> None:
             streamed = device.run_clip(pcm, want=0)
             heard = hearing.Hearing(device.slots)
             hearing.listen(device, heard, samples=samples, on_message=lambda *_: None)
-        edge = chosen.graph.decision.threshold / 32768 + 0.05
-        if kind == "pdm" and any(event.score_float < edge for event in streamed.events):
-            continue
         assert [i.values for i in heard.intents] == [i.values for i in streamed.events], path
         for got, want in zip(heard.intents, streamed.events, strict=True):
             assert abs(got.end_sample - want.end_sample) <= 2560
             assert abs(got.score_float - want.score_float) < 0.15
         found += len(heard.intents)
-    assert found >= 3, "the clips must raise intents, or this test shows nothing"
+    assert found >= len(paths) - 1, "the clips must raise intents, or this test shows nothing"
 
 
 @pytest.mark.parametrize("kind", ["i2s", "pdm"])

@@ -48,7 +48,7 @@ def board_defines(manifest):
     pairs += [("SMCU_MIC_IRQ", f"{mic['irq']}u")] if "irq" in mic else []
     pairs += push_defines(ours.get("push") or {})
     pairs += [("SMCU_MIC_WIRED_" + mic["kind"].upper(), 1)] if mic else []
-    pairs += [("SMCU_MIC", 1)] if mic and ours["family"] not in ("stm32f4", "esp32") else []
+    pairs += [("SMCU_MIC", 1)] if mic else []
     pairs += [("SMCU_STANDALONE", 1)] if ours.get("standalone", {}).get("on") else []
     return pairs
 

@@ -98,6 +98,11 @@ void smcu_microphone_half(const void *half, size_t bytes)
     microphone.put += samples;
 }
 
+void smcu_microphone_lose(uint32_t samples)
+{
+    microphone.lost += samples;
+}
+
 #else
 
 const char *smcu_microphone_kind(void)

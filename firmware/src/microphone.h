@@ -28,4 +28,7 @@ size_t smcu_microphone_take(int16_t *pcm, size_t n, uint32_t *lost);
 /* The port's side, from its interrupt: half of the DMA buffer is filled (whole samples). */
 void smcu_microphone_half(const void *half, size_t bytes);
 
+/* The port's side: samples that never came into a buffer. */
+void smcu_microphone_lose(uint32_t samples);
+
 #endif

@@ -234,10 +234,12 @@ void smcu_cortex_uart_irq(void)
 #ifdef SMCU_MIC
 void smcu_cortex_mic_irq(void)
 {
-    const uint32_t start = ticks_now();
+    const uint32_t before = interrupt_ticks, start = ticks_now();
 
-    smcu_chip_hear();
-    interrupt_ticks += ticks_now() - start + uart_entry_ticks; /* entered in the same way */
+    smcu_chip_hear(); /* the UART's interrupt may come in between: it is within these ticks */
+    __asm__ volatile("cpsid i" ::: "memory");
+    interrupt_ticks = before + (ticks_now() - start) + uart_entry_ticks; /* entered as that one is */
+    __asm__ volatile("cpsie i" ::: "memory");
 }
 #endif
 

@@ -16,6 +16,7 @@
 #define NVIC_ISER(irq) REG(0xe000e100u + 4u * ((irq) / 32u))
 #define NVIC_ISPR(irq) REG(0xe000e200u + 4u * ((irq) / 32u))
 #define NVIC_ICPR(irq) REG(0xe000e280u + 4u * ((irq) / 32u))
+#define NVIC_PRIORITY(irq) (*(volatile uint8_t *)(uintptr_t)(0xe000e400u + (irq)))
 #define NVIC_BIT(irq) (1u << ((irq) % 32u))
 #define SCB_ICSR REG(0xe000ed04u)
 #define SCB_AIRCR REG(0xe000ed0cu)

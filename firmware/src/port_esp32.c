@@ -1,10 +1,15 @@
 /* Port to the ESP32 family on ESP-IDF 5.1 to 5.3: the link on UART0 through IDF's driver, time from
- * esp_timer, ticks from the core's cycle counter (interrupts of the system are in them).
+ * esp_timer, ticks from the core's cycle counter (interrupts of the system are in them), an I2S
+ * microphone (left channel) through IDF's i2s_std, whose DMA buffers hold 160 ms.
  *
  * Written against IDF's headers, never run on hardware. */
 #include "port.h"
 
 #include "driver/gpio.h"
+#ifdef SMCU_MIC
+#include "driver/i2s_std.h"
+#include "esp_attr.h"
+#endif
 #include "driver/uart.h"
 #include "esp_cpu.h"
 #include "esp_random.h"
@@ -13,6 +18,7 @@
 #include "esp_timer.h"
 #include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
+#include "microphone.h"
 #include "ring.h"
 #include "sdkconfig.h"
 #include "version.h"
@@ -22,6 +28,7 @@
 #define RX_FULL_BYTES 64  /* of the FIFO's 128: half is left while the interrupt is on its way */
 #define RX_IDLE_SYMBOLS 2 /* of silence: then what came is handed over */
 #define WAIT_MS 100
+#define MIC_WAIT_MS 20 /* two buffers of the microphone */
 #define CPU_HZ (CONFIG_ESP_DEFAULT_CPU_FREQ_MHZ * 1000000u)
 #define FAULT_PANIC 0x101u /* IDF's panic handler; it has printed where */
 
@@ -33,6 +40,7 @@ static smcu_port_info_t info = {.board = SMCU_BOARD,
                                 .tick_unit = "cycles",
                                 .tick_hz = CPU_HZ};
 static smcu_port_fault_t fault;
+static uint32_t slept_us;
 
 static void start_uart(void)
 {
@@ -103,7 +111,112 @@ void smcu_port_write(const uint8_t *bytes, size_t n)
     (void)uart_write_bytes(LINK, bytes, n); /* without a transmit ring it waits for the FIFO */
 }
 
-static uint32_t slept_us;
+#ifdef SMCU_MIC
+
+#ifndef SMCU_MIC_WIRED_I2S
+#error "the board's file: mic: this port hears I2S only"
+#endif
+
+#define MIC_HALF_SAMPLES 160u /* 10 ms */
+#define MIC_BUFFERS 16u
+#define MIC_RATE_HZ 16000u
+
+static const smcu_mic_config_t mic_config = {.kind = SMCU_MIC_I2S, .channels = 1};
+static i2s_chan_handle_t mic; /* NULL: it does not run */
+static uint32_t smcu_mic_dma[MIC_HALF_SAMPLES];
+static volatile uint32_t mic_overflows; /* the driver threw away its oldest buffer */
+static uint32_t mic_overflows_told;
+
+const smcu_mic_config_t *smcu_port_mic_config(void)
+{
+    return &mic_config;
+}
+
+static bool IRAM_ATTR on_overflow(i2s_chan_handle_t handle, i2s_event_data_t *event, void *context)
+{
+    (void)handle;
+    (void)event;
+    (void)context;
+    mic_overflows++;
+    return false;
+}
+
+bool smcu_port_mic_start(void)
+{
+    i2s_chan_config_t channel = I2S_CHANNEL_DEFAULT_CONFIG(I2S_NUM_0, I2S_ROLE_MASTER);
+    const i2s_std_config_t format = {
+        .clk_cfg = I2S_STD_CLK_DEFAULT_CONFIG(MIC_RATE_HZ),
+        .slot_cfg = I2S_STD_PHILIPS_SLOT_DEFAULT_CONFIG(I2S_DATA_BIT_WIDTH_32BIT,
+                                                        I2S_SLOT_MODE_MONO),
+        .gpio_cfg = {.mclk = I2S_GPIO_UNUSED,
+                     .bclk = (gpio_num_t)SMCU_MIC_CLOCK,
+                     .ws = (gpio_num_t)SMCU_MIC_WORD,
+                     .dout = I2S_GPIO_UNUSED,
+                     .din = (gpio_num_t)SMCU_MIC_DATA},
+    };
+    const i2s_event_callbacks_t callbacks = {.on_recv_q_ovf = on_overflow};
+
+    channel.dma_desc_num = MIC_BUFFERS;
+    channel.dma_frame_num = MIC_HALF_SAMPLES;
+    mic_overflows_told = mic_overflows;
+    if (i2s_new_channel(&channel, NULL, &mic) != ESP_OK) {
+        mic = NULL;
+        return false;
+    }
+    if (i2s_channel_init_std_mode(mic, &format) != ESP_OK ||
+        i2s_channel_register_event_callback(mic, &callbacks, NULL) != ESP_OK ||
+        i2s_channel_enable(mic) != ESP_OK) {
+        (void)i2s_del_channel(mic);
+        mic = NULL;
+    }
+    return mic != NULL;
+}
+
+void smcu_port_mic_stop(void)
+{
+    if (mic != NULL) {
+        (void)i2s_channel_disable(mic);
+        (void)i2s_del_channel(mic);
+        mic = NULL;
+    }
+}
+
+/* One buffer of the driver's, when one is full. */
+static void hear(void)
+{
+    size_t got = 0;
+
+    if (mic == NULL) {
+        return;
+    }
+    const uint32_t overflows = mic_overflows;
+    if (overflows != mic_overflows_told) {
+        smcu_microphone_lose((overflows - mic_overflows_told) * MIC_HALF_SAMPLES);
+        mic_overflows_told = overflows;
+    }
+    const uint32_t before = smcu_port_micros();
+    (void)i2s_channel_read(mic, smcu_mic_dma, sizeof(smcu_mic_dma), &got, MIC_WAIT_MS);
+    slept_us += smcu_port_micros() - before;
+    smcu_microphone_half(smcu_mic_dma, got);
+}
+
+static uint32_t wait_ms(void)
+{
+    return mic != NULL ? 0u : WAIT_MS; /* the microphone is waited for instead */
+}
+
+#else
+
+static void hear(void)
+{
+}
+
+static uint32_t wait_ms(void)
+{
+    return WAIT_MS;
+}
+
+#endif
 
 uint32_t smcu_port_slept_us(void)
 {
@@ -123,8 +236,9 @@ void smcu_port_wait(void)
     const uint32_t most = (room < sizeof(bytes)) ? room : (uint32_t)sizeof(bytes);
     const uint32_t wanted = (waiting == 0) ? 1u : (waiting < most) ? (uint32_t)waiting : most;
     const uint32_t before = smcu_port_micros();
-    const int got = uart_read_bytes(LINK, bytes, wanted, pdMS_TO_TICKS(WAIT_MS));
+    const int got = uart_read_bytes(LINK, bytes, wanted, pdMS_TO_TICKS(wait_ms()));
     slept_us += smcu_port_micros() - before; /* the idle task ran: it halts the core */
+    hear();
     for (int i = 0; i < got; i++) {
         smcu_ring_put(&smcu_rx_ring, bytes[i]);
     }

@@ -3,6 +3,10 @@
 
 #include "ring.h"
 
+#if defined(SMCU_MIC) && !defined(SMCU_STM32F4)
+#error "the board's file: mic: only the STM32F4 has a port for it"
+#endif
+
 #define RX_READY (1u << 5) /* RXNE; with the FIFO: it is not empty */
 #define TX_READY (1u << 7) /* TXE; with the FIFO: it is not full */
 #define OVERRUN (1u << 3)  /* ORE */

@@ -44,7 +44,8 @@ static void from_pdm(smcu_mic_t *mic, const uint8_t *bytes, size_t n, int32_t *x
     smcu_pdm_decimate(&mic->pdm, bits, n, x);
 }
 
-/* |x| < 2^24, so the mean stays below 2^31 and the difference below 2^25. */
+/* |x| < 2.21 2^23, and its running mean stays below 1.01 2^23 (PDM, for any bits): so `mean` is below
+ * 2^31 and the difference below 2^25. */
 static int16_t condition(smcu_mic_t *mic, int32_t x)
 {
     const uint32_t shift = 8u - mic->config.gain_shift;

@@ -1,5 +1,5 @@
 /* The CIC filter is its 61 weights, looked up a byte of bits at a time: exact, without the eight
- * additions per bit of integrators. The sums of the last filter stay below 1.992 2^30: the sum of
+ * additions per bit of integrators. The sums of the last filter stay below 1.11 2^30: the sum of
  * |weights| of all three filters together, for any bits. */
 #include "pdm.h"
 
@@ -7,10 +7,10 @@
 
 #define BITS_PAST 6
 #define FIRST_PAST 14
-#define SECOND_PAST 66
+#define SECOND_PAST 106
 #define IDLE 0x55u /* alternating bits are silence */
 #define HALF_BAND_PAIRS 4
-#define MIDDLE 33 /* of the last filter's 67 weights */
+#define MIDDLE 53 /* of the last filter's 107 weights */
 
 void smcu_pdm_init(smcu_pdm_t *pdm)
 {
@@ -31,21 +31,21 @@ static int32_t cic(const uint8_t *bits)
 /* Over the 15 values at `x`; every other weight is zero. */
 static int32_t half_band(const int32_t *x)
 {
-    int32_t sum = 8192 * x[7] + (1 << 12);
+    int32_t sum = 8192 * x[7] + (1 << 13);
     for (size_t k = 0; k < HALF_BAND_PAIRS; k++) {
         sum += smcu_pdm_half_band[k] * (x[2u * k] + x[14u - 2u * k]);
     }
-    return sum >> 13;
+    return sum >> 14;
 }
 
-/* Over the 67 values at `x`. */
+/* Over the 107 values at `x`. */
 static int32_t compensation(const int32_t *x)
 {
-    int32_t sum = smcu_pdm_compensation[MIDDLE] * x[MIDDLE] + (1 << 6);
+    int32_t sum = smcu_pdm_compensation[MIDDLE] * x[MIDDLE] + (1 << 5);
     for (size_t k = 0; k < MIDDLE; k++) {
         sum += smcu_pdm_compensation[k] * (x[k] + x[2u * MIDDLE - k]);
     }
-    return sum >> 7;
+    return sum >> 6;
 }
 
 /* At most SMCU_PDM_BLOCK samples. */
