@@ -24,8 +24,10 @@ LEVEL_SAMPLES: Final = 16_000
 
 _MEAN_SHIFT: Final = 7
 _PDM_FACTOR: Final = 8 * BYTES_PER_SAMPLE
-_LOUDEST: Final = 27_000
-"""Beyond it a one-bit modulator of order 2 gets lost; real microphones clip there too."""
+_LOUDEST: Final = 20_000
+"""Beyond it a one-bit modulator of order 3 gets lost; real microphones clip there too."""
+_POLES: Final = (-2.19958372, 1.68933729, -0.44441232)
+"""Of the modulator's noise transfer function, from 1/z to 1/z^3."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,8 @@ def i2s_bytes(pcm: NDArray[np.int16], form: Format) -> bytes:
 
 
 def pdm_bytes(pcm: NDArray[np.int16], form: Format) -> bytes:
-    """What a PDM microphone that hears ``pcm`` sends: a modulator of order 2 after ideal
-    interpolation. Samples beyond +-27000 are clipped.
+    """What a PDM microphone that hears ``pcm`` sends: a modulator of order 3 after ideal
+    interpolation. Samples beyond +-20000 are clipped.
     """
     heard = np.clip(pcm.astype(np.int64), -_LOUDEST, _LOUDEST)
     count = _PDM_FACTOR * len(heard)
@@ -118,13 +120,20 @@ def pdm_bytes(pcm: NDArray[np.int16], form: Format) -> bytes:
 
 
 def _modulate(signal: list[int], full_scale: int) -> list[int]:
-    """Second-order sigma-delta modulation: bits whose density follows the signal."""
+    """Third-order sigma-delta modulation: bits whose density follows the signal.
+
+    The quantizer's error ``e`` comes out as ``NTF e``, ``NTF = (1 - 1/z)^3 / D(z)`` with a gain of
+    1.5 at high frequencies (Butterworth), as in microphones of our time.
+    """
+    d1, d2, d3 = _POLES
+    n1, n2, n3 = -3.0 - d1, 3.0 - d2, -1.0 - d3
     bits = []
-    first = second = 0
+    e1 = e2 = e3 = s1 = s2 = s3 = 0.0
     for value in signal:
-        bit = second >= 0
-        feedback = full_scale if bit else -full_scale
-        first += value - feedback
-        second += first - feedback
+        shaped = n1 * e1 + n2 * e2 + n3 * e3 - d1 * s1 - d2 * s2 - d3 * s3
+        wanted = value + shaped
+        bit = wanted >= 0
+        e1, e2, e3 = (full_scale if bit else -full_scale) - wanted, e1, e2
+        s1, s2, s3 = shaped, s1, s2
         bits.append(int(bit))
     return bits

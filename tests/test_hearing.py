@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import board_client as bc
@@ -30,8 +31,13 @@ AUDIO_UP, LEVEL = 0x23, 0x35
 
 @pytest.mark.parametrize("kind", ["i2s", "pdm"])
 def test_the_microphone_gives_the_intents_of_the_wav(kind: str) -> None:
-    """Every bundled command, heard by the firmware through its DMA buffer and streamed to it."""
-    chosen = models.bundled_model(models.DEFAULT_MODEL)
+    """Every bundled command, heard by the firmware through its DMA buffer and streamed to it.
+
+    The threshold is 0.5: at the shipped 0.75 one command scores 0.761, and half a step of noise,
+    which no microphone is without, would decide (docs/microphone.md).
+    """
+    graph = models.bundled_model(models.DEFAULT_MODEL).graph
+    chosen = models.of_graph(replace(graph, decision=replace(graph.decision, threshold=1 << 14)))
     paths = sorted((models.models_folder() / "demo").glob("*.flac"))
     assert paths
     found = 0
@@ -50,7 +56,7 @@ def test_the_microphone_gives_the_intents_of_the_wav(kind: str) -> None:
             assert abs(got.end_sample - want.end_sample) <= 2560
             assert abs(got.score_float - want.score_float) < 0.15
         found += len(heard.intents)
-    assert found >= len(paths) - 1, "the clips must raise intents, or this test shows nothing"
+    assert found >= len(paths), "the clips must raise intents, or this test shows nothing"
 
 
 @pytest.mark.parametrize("kind", ["i2s", "pdm"])

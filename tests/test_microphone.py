@@ -192,7 +192,7 @@ def test_passband_and_stopband() -> None:
 
 
 def tone(hz: float, seconds: float = 0.4, amplitude: float = 0.5) -> NDArray[np.uint8]:
-    """A sine as a modulator of order 2 sends it, packed bits."""
+    """A sine as a modulator of order 3 sends it, packed bits."""
     n = np.arange(round(seconds * BIT_HZ) // 64 * 64)
     signal = np.rint(2**24 * amplitude * np.sin(2 * np.pi * hz * n / BIT_HZ)).astype(int)
     return np.packbits(np.array(microphone._modulate(signal.tolist(), 2**24), np.uint8))
@@ -209,7 +209,7 @@ def test_snr_of_a_tone() -> None:
     noise = got - basis @ fit
     snr_db = 10 * np.log10((fit[0] ** 2 + fit[1] ** 2) / 2 / np.mean(noise**2))
     print(f"SNR of a 1 kHz tone at -6 dBFS: {snr_db:.1f} dB")
-    assert snr_db > 66
+    assert snr_db > 76
     assert abs(np.hypot(fit[0], fit[1]) - 0.5) < 0.005
     ideal = signal.firwin(8191, 7600, fs=BIT_HZ, window=("kaiser", 9.0))
     reference = signal.fftconvolve(2.0 * np.unpackbits(bits) - 1, ideal, "same")[::64]
@@ -246,7 +246,7 @@ def test_what_pdm_costs(tmp_path: Path, record_property: Callable[[str, object],
     cost = 10 * sum(machine.instructions().values())
     record_property("instructions", cost)
     print(f"{cpu}: PDM {cost} instructions per second of audio")
-    assert cost < 12_000_000
+    assert cost < 15_000_000
 
 
 def test_a_pdm_microphone_hears_what_was_played() -> None:
