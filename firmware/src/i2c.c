@@ -42,12 +42,12 @@ static bool bit(bool data, bool *level)
     return low && high && drive(false, data);
 }
 
-static bool start(void)
+static bool start_condition(void)
 {
     return drive(false, true) && drive(true, true) && drive(true, false) && drive(false, false);
 }
 
-static void stop(void)
+static void stop_condition(void)
 {
     (void)drive(false, false);
     (void)drive(true, false);
@@ -82,7 +82,7 @@ static bool get(uint8_t *byte, bool last)
 
 static bool put_all(uint8_t address, const uint8_t *bytes, size_t n)
 {
-    bool well = start() && put((uint8_t)(address << 1));
+    bool well = start_condition() && put((uint8_t)(address << 1));
 
     for (size_t i = 0; well && i < n; i++) {
         well = put(bytes[i]);
@@ -94,18 +94,18 @@ bool smcu_i2c_write(uint8_t address, const uint8_t *bytes, size_t n)
 {
     const bool well = put_all(address, bytes, n);
 
-    stop();
+    stop_condition();
     return well;
 }
 
 bool smcu_i2c_read(uint8_t address, uint8_t reg, uint8_t *bytes, size_t n)
 {
-    bool well = put_all(address, &reg, 1) && start() && put((uint8_t)((address << 1) | 1u));
+    bool well = put_all(address, &reg, 1) && start_condition() && put((uint8_t)((address << 1) | 1u));
 
     for (size_t i = 0; well && i < n; i++) {
         well = get(bytes + i, i + 1u == n);
     }
-    stop();
+    stop_condition();
     return well;
 }
 
