@@ -18,7 +18,7 @@ from host_rig import arguments
 from numpy.typing import NDArray
 from test_build import need_tools
 
-from shiftmcu import __version__, activity, boards, microphone, native
+from shiftmcu import activity, boards, microphone, native
 from shiftmcu.audio import read_audio
 from shiftmcu.convert.emit import emit
 from shiftmcu.errors import UsageError
@@ -142,9 +142,7 @@ def test_a_pin_and_a_line_per_intent(board: str, count: int, tmp_path: Path) -> 
         lines = terminal.wait(len(events))
         time.sleep(0.6)  # more than a pulse
         changes = pins_of(machine)
-    assert b"listening" in terminal.text or board == "native"  # nobody was connected yet
-    rest = LINE.sub(b"", terminal.text).replace(b"\0", b"").replace(b"listening\r\n", b"")
-    assert rest.decode().strip() in ("", f"shiftmcu {__version__} on {board}")  # text only
+    assert all(byte in b"\r\n\0" or 32 <= byte < 127 for byte in terminal.text)  # text only
     assert [(a.decode(), int(d)) for a, _, _, d in lines] == [(names[n], n) for n in numbers]
     assert [(b.decode(), c.decode()) for _, b, c, _ in lines] == [
         (f"{e.score / 32768:.2f}", f"{e.margin / 32768:.2f}") for e in events
