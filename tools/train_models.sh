@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains the shipped models again, by the very commands that their cards name.
 #
-#   tools/train_models.sh [wakewords] [wakewords2] [barista] [fsc]
+#   tools/train_models.sh [wakewords] [wakewords2] [barista] [barista_fold] [fsc]
 #
 # Real speech is read from SPEECH (../shared/speech); synthetic speech is rendered once, into CORPUS
 # (build/corpus-fsc) and ORDERS_CORPUS (build/corpus-barista).
@@ -39,33 +39,46 @@ wakewords2() {    # the same in 2 bits: {0, +-1}
     ship wakewords-tiny-2bit runs/wakewords-tiny-2bit
 }
 
-# barista: one stage on the spoken corpus and further data; name, seed, epochs, learning rate, start
+# barista: one stage on the spoken corpus; name, seed, epochs, learning rate, start, fold of the real
+# orders (- for none), further options; SAID and REAL are the weights of the two kinds of orders
 orders() {
-    local name=$1 seed=$2 epochs=$3 lr=$4 start=$5
-    shift 5
-    shiftmcu train --name barista --network base --method s3 --bits 3 --seed "$seed" \
-        --epochs "$epochs" --batch 64 --lr "$lr" --dropout 0.1 --segments 80 --variants 2 \
+    local name=$1 seed=$2 epochs=$3 lr=$4 start=$5 fold=$6 said="csv:$orders_corpus/labels.csv" real=()
+    shift 6
+    if [ "$fold" != - ]; then
+        real=(--data "csv:$speech/barista/labels.csv?groups=$speech/barista/channel_group.csv&fold=$fold${REAL:-}")
+    fi
+    shiftmcu train --name barista --network base --seed "$seed" \
+        --epochs "$epochs" --batch 64 --lr "$lr" --segments 80 --variants 2 \
         --tuples all --rejects 0.08 --truncated 0.03 --command-weight 0.2 --aux-weight 0.3 \
         --init "runs/$start/model.keras" --aux "csv:$speech/gsc/labels.csv" \
-        --data "csv:$orders_corpus/labels.csv" "$@" \
+        --data "$said${SAID:-}" "${real[@]}" "$@" \
         --noise "csv:$speech/noise_home/labels.csv" --out "runs/$name"
 }
 
-barista() {    # real words, then spoken orders, then real orders too (a fold, then all but 3 clips)
-    local real="csv:$speech/barista/labels.csv?groups=$speech/barista/channel_group.csv&weight=8"
+barista() {    # real words, spoken orders, then real ones too: real weights first, 3 bits from them
+    local float=(--method float --detectors 144 --share-words --dropout 0.2 --stretch 0.25)
+    local shift=(--method deepshift-q --bits 3 --detectors 144 --share-words --dropout 0.1)
     shiftmcu synth --intents train/data/barista_intents.yaml --sentences 6000 --turns 2 --fillers 0 \
         --held-out '' --engines espeak,flite,festival,gnuspeech --out "$orders_corpus"
     shiftmcu train --name gsc-base --network base --method s3 --bits 3 --seed 1 \
         --epochs 50 --batch 64 --lr 0.004 --dropout 0.2 --variants 4 \
         --data "csv:$speech/gsc/labels.csv" --reject "csv:$speech/speechocean/labels.csv" \
         --noise "csv:$speech/noise_home/labels.csv" --out runs/gsc-base
-    orders barista-synth 1 36 0.005 gsc-base
-    orders barista-fold1 1 36 0.004 barista-synth --data "$real&fold=1/5"
-    orders barista-all 2 40 0.004 barista-fold1 --data "$real&fold=39/40"
-    ship barista runs/barista-all
-    shiftmcu tune runs/barista-all/converted/model.shift --hours 1 --wanted 2 --snr inf \
+    orders barista-synth 1 36 0.005 gsc-base - --method s3 --bits 3 --dropout 0.1
+    REAL='&weight=8' orders barista-float 1 30 0.004 barista-synth 1/5 "${float[@]}"
+    SAID='?weight=0.5' REAL='&weight=12' orders barista-all 1 32 0.003 barista-float 39/40 "${float[@]}"
+    shift+=(--stretch 0.2 --noise-chance 0.85 --noise-snr 2,24 --teacher runs/barista-all/model.keras)
+    SAID='?weight=0.5' REAL='&weight=12' orders barista-3bit 2 16 0.002 barista-all 39/40 "${shift[@]}"
+    SAID='?weight=0.5' REAL='&weight=12' orders barista-3bit2 2 16 0.0012 barista-3bit 39/40 "${shift[@]}"
+    ship barista runs/barista-3bit2
+    shiftmcu tune runs/barista-3bit2/converted/model.shift --hours 1 --wanted 2 --snr inf \
         --audio "csv:$speech/speechocean/labels.csv" --audio "csv:$speech/gsc/labels.csv?split=valid" \
         --commands "csv:$orders_corpus/labels.csv?split=valid" --out models/barista.shift
+}
+
+barista_fold() {    # what the card says of people it never heard: two folds of real orders are left out
+    REAL='&weight=8' orders barista-fold1 2 12 0.002 barista-float 1/5 --method deepshift-q --bits 3 \
+        --detectors 144 --share-words --dropout 0.1 --stretch 0.25 --teacher runs/barista-float/model.keras
 }
 
 # fsc: one stage of training, starting from the back bone of an earlier run
