@@ -247,6 +247,12 @@ def test_command_line_measures_and_writes(
     assert document == false_accepts_cli.run(arguments(false_accepts_cli, world, "--json"))
 
 
+def test_timing_can_be_kept(world: dict[str, Any], tmp_path: Path) -> None:
+    words = ("--out", str(tmp_path / "kept.shift"), "--wanted", "40", "--keep-timing")
+    tuned, own = tune_cli.run(arguments(tune_cli, world, *words))["tuned"], world["graph"].decision
+    assert (tuned["hold"], tuned["smooth_shift"]) == (own.hold, own.smooth_shift)
+
+
 def test_a_tuned_model_keeps_its_logits(world: dict[str, Any], tmp_path: Path) -> None:
     out = tmp_path / "new.shift"
     document = tune_cli.run(arguments(tune_cli, world, "--out", str(out), "--wanted", "40"))

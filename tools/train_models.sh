@@ -4,7 +4,7 @@
 #   tools/train_models.sh [wakewords] [wakewords2] [barista] [barista_fold] [fsc]
 #
 # Real speech is read from SPEECH (../shared/speech); synthetic speech is rendered once, into CORPUS
-# (build/corpus-fsc) and ORDERS_CORPUS (build/corpus-barista).
+# (build/corpus-fsc) and ORDERS_CORPUS (build/corpus-barista): before wakewords, run synth as fsc and barista do.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH"
@@ -21,13 +21,24 @@ ship() {    # name, run folder: convert, and put the small files into models/
     cp "$2/curves.png" "models/$1.curves.png"
 }
 
-wakewords() {
+wakewords() {    # words first; then, from them, with spoken sentences that are none
+    local words="csv:$speech/wakewords/labels.csv" noise="csv:$speech/noise_home/labels.csv"
+    local others=(--reject "csv:$speech/speechocean/labels.csv" --reject "csv:$speech/gsc/labels.csv")
+    awk -F, 'NR == 1 || (/,train,/ && NR % 4 == 0)' "$corpus/labels.csv" > build/sentences.csv
+    awk -F, 'NR == 1 || (/,train,/ && NR % 6 == 0)' "$orders_corpus/labels.csv" > build/orders.csv
     shiftmcu train --name wakewords-tiny --network tiny --method s3 --bits 3 --seed 0 \
         --epochs 60 --batch 64 --lr 0.006 --variants 4 \
-        --data "csv:$speech/wakewords/labels.csv" \
-        --reject "csv:$speech/speechocean/labels.csv" --reject "csv:$speech/gsc/labels.csv" \
-        --noise "csv:$speech/noise_home/labels.csv" --out runs/wakewords-tiny
+        --data "$words" "${others[@]}" --noise "$noise" --out runs/wakewords-first
+    shiftmcu train --name wakewords-tiny --network tiny --method s3 --bits 3 --seed 0 \
+        --epochs 60 --batch 64 --lr 0.006 --variants 2 --rejects 4 --init runs/wakewords-first/model.keras \
+        --data "$words" "${others[@]}" --reject "csv:build/sentences.csv?audio=$corpus/audio" \
+        --reject "csv:build/orders.csv?audio=$orders_corpus/audio" --noise "$noise" --out runs/wakewords-tiny
     ship wakewords-tiny runs/wakewords-tiny
+    shiftmcu tune runs/wakewords-tiny/converted/model.shift --keep-timing --hours 4 --wanted 0.25 --snr 20 --noise "$noise" \
+        --audio "orders=csv:$orders_corpus/labels.csv?split=valid" --audio "words=csv:$speech/gsc/labels.csv" \
+        --audio "sentences=csv:$speech/speechocean/labels.csv" \
+        --audio "smarthome=csv:$corpus/labels.csv?split=valid" --commands "$words?split=valid" \
+        --out models/wakewords-tiny.shift
 }
 
 wakewords2() {    # the same in 2 bits: {0, +-1}

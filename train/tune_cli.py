@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -34,13 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``shiftmcu tune``."""
     add_listening_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="NEW.shift")
+    parser.add_argument(
+        "--keep-timing",
+        action="store_true",
+        help="leave hold and smoothing: a clip that ends with its word has few decisions left",
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Choose and write; returns the JSON document. Raises ``tune.rate`` where no rule does it."""
     graph = blob.load_model(args.model)
     own = graph.decision
-    smoothings = sorted({*SMOOTHINGS, own.smooth_shift})
+    smoothings = sorted({own.smooth_shift} if args.keep_timing else {*SMOOTHINGS, own.smooth_shift})
     rules = [replace(own, smooth_shift=smooth) for smooth in smoothings]
     # Smoothing happens before the tuples are compared: each needs a listener of its own.
     models = [Model(blob.write(replace(graph, decision=rule))) for rule in rules]
@@ -49,7 +55,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     hours = audio["hours"]
     mine = heard[rules.index(own)]
     before = judged(mine.track, hours, mine.commands, own)
-    best, of = _best(rules, heard, hours, args.wanted)
+    holds = (own.hold,) if args.keep_timing else HOLDS
+    best, of = _best(rules, holds, heard, hours, args.wanted)
     tuned = blob.write(replace(graph, decision=best.rule))
     write_bytes(args.out, tuned)
     late = latency(of.commands, best.rule)
@@ -76,13 +83,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _best(
-    rules: list[Decision], heard: list[Heard], hours: float, wanted: float
+    rules: list[Decision], holds: Sequence[int], heard: list[Heard], hours: float, wanted: float
 ) -> tuple[Point, Heard]:
     """Fewest missed and wrong commands at the wanted rate; of equals, the fewest false accepts,
     then the soonest."""
     found: list[tuple[Point, Heard]] = []
     margins = sorted({0, rules[0].min_margin})
-    for (rule, of), hold, margin in product(zip(rules, heard, strict=True), HOLDS, margins):
+    for (rule, of), hold, margin in product(zip(rules, heard, strict=True), holds, margins):
         tried = replace(rule, hold=hold, min_margin=margin)
         best = at_rate(list(sweep(of.track, hours, of.commands, tried)), wanted)
         if best is not None:
