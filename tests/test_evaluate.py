@@ -225,6 +225,8 @@ def arguments(world: dict[str, Any], *more: str) -> argparse.Namespace:
     )
 
 
+# Keras' own, when it reads a variable.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_shipped_model_is_known_by_its_name(
     world: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -144,7 +144,7 @@ def client(tmp_path: Path) -> Iterator[bc.Client]:
         emulator.start("native", elf, mic=f"i2s:{dma}") as board,
         bc.Client(board.url) as connection,
     ):
-        assert connection.hello().numbers("BBH")[2] == 0x3F
+        assert connection.hello().numbers("BBH")[2] == 0x7F
         yield connection
 
 
