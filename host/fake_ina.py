@@ -10,6 +10,7 @@ SLYS021). ``host/fake_wires.py`` puts one on the I2C pins of the board ``native`
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -36,7 +37,7 @@ class Fault:
     """It says that its arithmetic overflowed."""
 
 
-class Part:
+class Part(ABC):
     """Base: a register pointer, 16-bit registers that keep what is written, and the load."""
 
     CONFIG = 0x0000
@@ -85,11 +86,13 @@ class Part:
     def _reset(self, t_s: float) -> None:
         self._on_write(0, self.CONFIG, t_s)
 
+    @abstractmethod
     def _on_write(self, register: int, value: int, t_s: float) -> None:
-        raise NotImplementedError
+        """A register was written."""
 
+    @abstractmethod
     def _value(self, register: int, t_s: float) -> int:
-        raise NotImplementedError
+        """What a register holds at this time."""
 
     def _mean_a(self, starts: np.ndarray, slot_s: float) -> np.ndarray:
         """Mean current of slots, A."""

@@ -138,6 +138,7 @@ class TerminalView(App[None]):
         yield Footer()
 
     def on_mount(self) -> None:
+        # Windows has no handlers on its loop, and only a main thread may set them (tests).
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, self._leave)

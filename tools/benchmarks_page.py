@@ -40,7 +40,8 @@ adds rows, `tools/benchmarks.yaml` says what they train on. All accuracies are m
   where that is larger.
 - *bytes*: packed weights. *shift-adds*: per second of audio, exact (an estimate of time they are
   not). *RAM*: of the plan for {board}.
-- *best*: the method with the best mean on `tiny` at that width. `not run`: nobody has run it yet.
+- *best*: the method with the best mean on `tiny` at that width, of those that have run.
+  `not run`: nobody has run it yet.
 """
 
 
