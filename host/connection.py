@@ -56,6 +56,11 @@ class Connection(Conversation):
         self._require(State.READY)
         self._ask(State.MEASURING, p.Measure(**request))
 
+    def ping(self) -> None:
+        """Ask for the board's clock; leads to ``Pong``."""
+        self._require(State.READY)
+        self._ask(State.PINGING, p.Ping(self._seq))
+
     def release(self) -> None:
         """Let a stand-alone board listen by itself again; leads to ``Released``."""
         self._require(State.READY)
@@ -95,6 +100,10 @@ class Connection(Conversation):
                     return []
                 self._answered(State.READY)
                 return [*self._recovered(), message]
+            case p.Pong():
+                if not self._is_asked(message):
+                    return []
+                self._answered(State.READY)
             case p.Released():
                 if self.state is not State.RELEASING:
                     return []
@@ -102,6 +111,10 @@ class Connection(Conversation):
             case p.RuleAck():
                 self._rule = message
         return [message]
+
+    def _is_asked(self, pong: p.Pong) -> bool:
+        asked = self._retry.request
+        return isinstance(asked, p.Ping) and asked.nonce == pong.nonce
 
     def _greet(self, nonce: int) -> None:
         self._out += b"\x00"

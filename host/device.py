@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 import shiftmcu
 from shiftmcu import boards
 from shiftmcu.blob import QuantGraph
-from shiftmcu.clocks import ClockFit
+from shiftmcu.clocks import ClockFit, Reading, reading_of
 from shiftmcu.errors import LinkError, ShiftMcuError, UsageError
 from shiftmcu.host import models
 from shiftmcu.host import protocol as p
@@ -44,6 +44,7 @@ MakeSession = Callable[[Timing], Session]
 """Makes the session of a device; its clock must be ``time.monotonic``'s."""
 _REPEATS = 5
 _LIVE_S = 0.01
+_PINGS = 16
 _BACKLOG_BYTES = 16_000
 """Half a second of audio is queued ahead of the line."""
 
@@ -249,6 +250,19 @@ class Device:
             for event in self._until(p.Energy, check):
                 if isinstance(event, p.Energy) and event.run == request.run:
                     return event
+
+    def read_clock(self) -> Reading:
+        """What the board's clock shows, against ``time.monotonic``, from 16 PINGs.
+
+        Raises ``LinkError`` ``link.*``.
+        """
+        answers = []
+        for _ in range(_PINGS):
+            asked_s = time.monotonic()
+            self._session.ping()
+            pong = next(e for e in self._until(p.Pong) if isinstance(e, p.Pong))
+            answers.append((asked_s, pong.t_rx_us, time.monotonic()))
+        return reading_of(answers)
 
     def close_link(self) -> None:
         """Close the port only; an emulator goes on and takes the next host. A stand-alone board

@@ -5,24 +5,20 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftmcu.errors import UsageError
-from shiftmcu.host.energy_figures import Repeat, doubts
+from shiftmcu.host.energy_figures import Expected, Repeat, Span, doubts
 
-__all__ = ["COLUMNS", "Trace", "read_csv", "repeats_of"]
+__all__ = ["Trace", "repeat_at", "repeats_of"]
 
-COLUMNS = ("t_s", "current_a", "voltage_v", "gate")
 GUARD_S = 0.001
 """Of the idle time before an edge, this much counts to neither side."""
 MAX_STEP = 0.01
-"""Two samples of a file must not lie further apart than their mean by this share of it."""
+"""The window may differ by this share from what the board's clock says."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +31,17 @@ class Trace:
     gate: NDArray[np.bool_]
     saturated: NDArray[np.bool_]
     issues: list[tuple[str, str]] = field(default_factory=list)
+    error_a: NDArray[np.float64] | None = None
+    """How far each sample can be off, where the meter says so."""
+    begin_s: float = 0.0
+    """Time of the first sample."""
 
 
 def repeats_of(
     trace: Trace,
     inferences: Sequence[int],
     idle_s: float,
-    expected_a: tuple[float, float] | None,
+    expected: Expected | None,
     windows_s: Sequence[float] | None = None,
 ) -> list[Repeat]:
     """One ``Repeat`` per expected window, in order. ``idle_s``: idle time before each window.
@@ -49,90 +49,78 @@ def repeats_of(
 
     Where edges are missing, no window can be told from another: every repeat says so.
     """
-    change = np.flatnonzero(np.diff(trace.gate.astype(np.int8)))
-    rises = [int(i) + 1 for i in change if trace.gate[i + 1]]
-    falls = [int(i) + 1 for i in change if not trace.gate[i + 1]]
-    spoilt = tuple(trace.issues)
-    whole = bool(trace.gate.size) and not trace.gate[0] and not trace.gate[-1]
-    if not whole or len(rises) != len(inferences) or len(falls) != len(inferences):
+    spans = _spans_of(trace, idle_s)
+    if spans is None or len(spans) != len(inferences):
+        edges = np.diff(trace.gate.astype(np.int8))
         text = (
-            f"{len(rises)} rising and {len(falls)} falling edges of the gate, "
-            f"{len(inferences)} of each were expected"
+            f"{np.count_nonzero(edges > 0)} rising and {np.count_nonzero(edges < 0)} falling edges "
+            f"of the gate, {len(inferences)} of each were expected"
         )
-        lost = Repeat(0, 1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, (*spoilt, ("energy.gate_edge", text)))
+        lost = (*trace.issues, ("energy.gate_edge", text))
         return [
-            Repeat(**{**vars(lost), "number": n, "inferences": count})
+            Repeat(n, count, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, lost)
             for n, count in enumerate(inferences)
         ]
     made = []
-    for number, (rise, fall) in enumerate(zip(rises, falls, strict=True)):
-        wanted = windows_s[number] if windows_s else None
-        made.append(
-            _repeat(trace, number, inferences[number], (rise, fall), idle_s, expected_a, wanted)
-        )
+    for number, (span, count) in enumerate(zip(spans, inferences, strict=True)):
+        window_s = (span.fall - span.rise) / trace.rate_hz
+        issues = []
+        if windows_s and abs(window_s / windows_s[number] - 1) > MAX_STEP:
+            by_board = f"by the board's clock {windows_s[number]:.4f} s"
+            text = f"the gate was high for {window_s:.4f} s, {by_board}"
+            issues.append(("energy.lost_samples", text))
+        made.append(repeat_at(trace, number, count, span, expected, issues))
     return made
 
 
-def _repeat(
+def _spans_of(trace: Trace, idle_s: float) -> list[Span] | None:
+    """The windows at the gate's edges; None where an edge is missing."""
+    change = np.flatnonzero(np.diff(trace.gate.astype(np.int8)))
+    rises = [int(i) + 1 for i in change if trace.gate[i + 1]]
+    falls = [int(i) + 1 for i in change if not trace.gate[i + 1]]
+    if not trace.gate.size or trace.gate[0] or trace.gate[-1]:
+        return None
+    idle, guard = int(0.9 * idle_s * trace.rate_hz), int(GUARD_S * trace.rate_hz)
+    pairs = zip(rises, falls, strict=True)
+    return [Span(max(0, rise - idle), rise, fall, guard) for rise, fall in pairs]
+
+
+def repeat_at(
     trace: Trace,
     number: int,
     inferences: int,
-    window: tuple[int, int],
-    idle_s: float,
-    expected_a: tuple[float, float] | None,
-    wanted_s: float | None,
+    span: Span,
+    expected: Expected | None,
+    issues: Sequence[tuple[str, str]],
 ) -> Repeat:
-    rise, fall = window
-    guard = int(GUARD_S * trace.rate_hz)
-    first = max(0, rise - int(0.9 * idle_s * trace.rate_hz))
-    last = max(first + 1, rise - guard)
+    """The figures of one window; ``issues``: what is known to be wrong with it already."""
+    busy = slice(span.rise, span.fall)
     power = trace.current_a * trace.voltage_v
-    window_s = (fall - rise) / trace.rate_hz
-    idle_w = float(power[first:last].mean())
-    energy_j = float(power[rise:fall].sum()) / trace.rate_hz
-    current_a = float(trace.current_a[rise:fall].mean())
-    found = list(trace.issues)
-    if trace.saturated[first:fall].any():
+    window_s = (span.fall - span.rise) / trace.rate_hz
+    idle_w = float(power[span.idle].mean())
+    energy_j = float(power[busy].sum()) / trace.rate_hz
+    current_a = float(trace.current_a[busy].mean())
+    found = [*trace.issues, *issues]
+    if trace.saturated[span.first : span.fall].any():
         found.append(("energy.saturated", "the meter's range was exceeded"))
-    if wanted_s is not None and abs(window_s / wanted_s - 1) > MAX_STEP:
-        text = f"the gate was high for {window_s:.4f} s, by the board's clock {wanted_s:.4f} s"
-        found.append(("energy.lost_samples", text))
-    found += doubts(current_a, idle_w, energy_j / window_s, expected_a)
+    found += doubts(current_a, idle_w, energy_j / window_s, expected)
     return Repeat(
         number=number,
         inferences=inferences,
         window_s=window_s,
-        idle_s=(last - first) / trace.rate_hz,
+        idle_s=(span.idle.stop - span.idle.start) / trace.rate_hz,
         current_a=current_a,
-        volts=float(trace.voltage_v[rise:fall].mean()),
+        volts=float(trace.voltage_v[busy].mean()),
         idle_w=idle_w,
         energy_j=energy_j,
         issues=tuple(found),
+        error_j=_error_j(trace, busy),
+        span=span,
     )
 
 
-def read_csv(path: Path) -> Trace:
-    """A recording with the columns ``COLUMNS``: seconds, A, V, 0 or 1; evenly spaced.
-
-    Raises UsageError ``energy.csv``. Uneven steps are lost samples: an issue of the trace.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [[float(row[name]) for name in COLUMNS] for row in csv.DictReader(file)]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UsageError(
-            "energy.csv",
-            f"{path} cannot be read: {type(error).__name__}: {error}.",
-            f"columns {','.join(COLUMNS)}: seconds, ampere, volt, 0 or 1",
-        ) from error
-    if len(rows) < 3:
-        raise UsageError("energy.csv", f"{path} holds {len(rows)} samples.", "record again")
-    table = np.array(rows)
-    steps = np.diff(table[:, 0])
-    step = float(np.median(steps))
-    if step <= 0:
-        raise UsageError("energy.csv", f"The times of {path} do not rise.", "record again")
-    uneven = int(np.count_nonzero(np.abs(steps - step) > 0.5 * step))
-    issues = [("energy.lost_samples", f"{uneven} gaps in the times of {path}")] if uneven else []
-    silent = np.zeros(len(rows), np.bool_)
-    return Trace(1 / step, table[:, 1], table[:, 2], table[:, 3] > 0.5, silent, issues)
+def _error_j(trace: Trace, busy: slice) -> float | None:
+    """A gain that is off is off alike in every sample of its range: the errors are added."""
+    if trace.error_a is None:
+        return None
+    return float((trace.error_a[busy] * trace.voltage_v[busy]).sum()) / trace.rate_hz

@@ -20,6 +20,7 @@ class State(enum.Enum):
     READY = "ready"
     TESTING = "testing"
     MEASURING = "measuring"
+    PINGING = "pinging"
     RELEASING = "releasing"
     UPLOADING = "uploading"
     STARTING = "starting"

@@ -2,7 +2,8 @@
 
 Written against the driver's topics, never run with the instrument. Every block names its first
 sample; a block that does not follow the one before is lost samples, and so is a stream that ends
-before another.
+before another. Its errors depend on model and range, and no data sheet of it was read: they are as
+the user gives them (``--meter-error``), else not stated.
 """
 
 from __future__ import annotations

@@ -22,6 +22,10 @@ __all__ = ["Ppk2", "decode"]
 
 RATE_HZ = 100_000.0
 ADC_MAX = 0x3FFF
+ACCURACY = np.array([0.10, 0.10, 0.10, 0.10, 0.15])
+"""Of each range, relative, typical: PPK2 User Guide, "Measurement accuracy"."""
+RESOLUTION_A = np.array([0.2e-6, 0.5e-6, 5e-6, 50e-6, 1e-3])
+"""Of each range, typical: PPK2 User Guide, "Measurement resolution"."""
 _POLL_S = 0.001
 
 
@@ -80,13 +84,15 @@ def decode(data: bytes, modifiers: dict[str, Any], volts: float, gate: int) -> T
     issues = [("energy.lost_samples", f"the PPK2's counter misses {lost} samples")] if lost else []
     ranges = np.minimum((words >> 14) & 7, 4).astype(np.int64)
     adc = (words & ADC_MAX).astype(np.int64)
+    amps = _amps(adc, ranges, modifiers, volts)
     return Trace(
         rate_hz=RATE_HZ,
-        current_a=_amps(adc, ranges, modifiers, volts),
+        current_a=amps,
         voltage_v=np.full(len(words), volts),
         gate=(words >> (24 + gate) & 1).astype(np.bool_),
         saturated=(adc == ADC_MAX) & (ranges == 4),
         issues=issues,
+        error_a=np.abs(amps) * ACCURACY[ranges] + RESOLUTION_A[ranges],
     )
 
 

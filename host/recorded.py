@@ -58,6 +58,10 @@ class RecordedSession(Session):
         self._call("measure", **request)
         super().measure(**request)
 
+    def ping(self) -> None:
+        self._call("ping")
+        super().ping()
+
     def start(self, stream_id: int, **options: Any) -> None:
         self._call("start", stream_id=stream_id, **options)
         super().start(stream_id, **options)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from shiftmcu.host import svg
-from shiftmcu.host.report_page import note, table
+from shiftmcu.host.report_page import note, table, wide
 from shiftmcu.host.report_parts import ticks_word
 from shiftmcu.host.run_data import Row, RunData
+from shiftmcu.host.svg_trace import Stretch, envelope
 
 __all__ = ["energy", "layers", "memory"]
 
@@ -127,10 +128,50 @@ def energy(data: RunData) -> list[str]:
     watts = svg.bars(power, unit="mW", label=f"Power: {_said(power)}", kind="s4")
     spoilt = [(row["repeat"], row["issues"]) for row in data.energy if row["issues"]]
     return [
-        note(f"{said}{first['alignment']}."),
+        note(f"{said}{first['alignment']}{_off(data.energy)}."),
         f'<div class="two"><div><h3>Net energy per inference, uJ</h3>{bars}</div>'
         f"<div><h3>Power of each repeat, mW</h3>{watts}</div></div>",
+        *_current(data),
         table(spoilt, ("repeat", "left out because of")) if spoilt else "",
+    ]
+
+
+def _off(rows: Sequence[Row]) -> str:
+    """How far the ends of a window can be off, by the host's clock."""
+    found = [float(row["align_error_ms"]) for row in rows if row.get("align_error_ms")]
+    return f" (each end of a window +- {max(found):.2f} ms)" if found else ""
+
+
+def _current(data: RunData) -> list[str]:
+    """Current over time, of the repeat whose figure is the median; as means where the meter gives
+    no more."""
+    sound = sorted(data.sound_energy(), key=lambda row: float(row["net_uj"]))
+    row = sound[len(sound) // 2] if sound else data.energy[0]
+    if row["kind"] != "measured":
+        return []
+    points = [
+        Stretch(float(t["t_s"]), *(float(t[f"{k}_ma"]) for k in ("least", "mean", "greatest")))
+        for t in data.energy_trace
+        if t["repeat"] == row["repeat"]
+    ]
+    window_s, how = float(row["window_s"]), "mean of each stretch; shaded: its least to greatest"
+    if not points:
+        points, how = _means(row), "the two means that this meter gives"
+    if not points:
+        return []
+    said = f"Current of repeat {row['repeat']} in mA, from idle to computing and back"
+    picture = envelope(points, busy=(0.0, window_s), unit="mA", label=f"{said}: {how}")
+    return [f"<h3>Current of repeat {row['repeat']}, mA</h3>", note(how + "."), wide(picture)]
+
+
+def _means(row: Row) -> list[Stretch]:
+    if not float(row["volts"]):
+        return []
+    idle_ma, busy_ma = float(row["idle_mw"]) / float(row["volts"]), float(row["current_ma"])
+    return [
+        Stretch(-float(row["idle_s"]), *(idle_ma,) * 3),
+        Stretch(0.0, *(busy_ma,) * 3),
+        Stretch(float(row["window_s"]), *(idle_ma,) * 3),
     ]
 
 

@@ -50,6 +50,7 @@ svg text { font: 12px system-ui, sans-serif; fill: var(--ink); }
 svg .small { font-size: 11px; fill: var(--dim); } svg text.on { fill: var(--paper); }
 svg .axis { stroke: var(--dim); fill: none; } svg .grid { stroke: var(--rule); }
 svg .curve { stroke: var(--s0); stroke-width: 1.5; fill: none; }
+svg .band { fill: var(--s0); fill-opacity: .25; }
 svg .open { fill: var(--soft); stroke: var(--rule); }
 svg .median, svg .p95 { stroke: var(--ink); stroke-width: 1.5; } svg .p95 { stroke-dasharray: 4 3; }
 svg text.median, svg text.p95 { stroke: none; fill: var(--dim); }

@@ -51,7 +51,8 @@ class Heard:
 
 @dataclass(frozen=True)
 class RunData:
-    """``latency``, ``layers``, ``energy``: the rows of the CSV files, none without that file.
+    """``latency``, ``layers``, ``energy``, ``energy_trace``: the rows of the CSV files, none
+    without that file.
 
     ``board``: the key=value lines of INFO, empty where no board answered.
     """
@@ -65,6 +66,7 @@ class RunData:
     latency: Sequence[Row]
     layers: Sequence[Row]
     energy: Sequence[Row]
+    energy_trace: Sequence[Row]
 
     @property
     def validity(self) -> str:
@@ -137,6 +139,7 @@ def _read(
         latency=_rows(made / "latency.csv"),
         layers=_rows(made / "layers.csv"),
         energy=_rows(folder / "energy.csv"),
+        energy_trace=_rows(folder / "energy_trace.csv"),
     )
 
 

@@ -132,7 +132,7 @@ class Session(Connection):
                 return [*super()._handle(message), *self._on_reset("it is idle")]
             case p.RuleAck() if self._over is not None and self._course is not None:
                 self._ask(State.STARTING, self._course.start)
-        if isinstance(message, _OUTSIDE):
+        if isinstance(message, _OUTSIDE) or self.state is State.PINGING:
             return super()._handle(message)
         return self._stream_message(message)
 

@@ -14,6 +14,8 @@ PlatformIO reads ``build``, ``upload`` and ``debug``; shiftmcu adds one object, 
     gate          pin that is high while audio is computed, for energy meters
     profile       false: the firmware has no LAYER (no room for it)
     i2c           pins of an energy meter on the board (docs/energy.md)
+    current       supply current of the chip while it computes: low_ma, high_ma, source (data sheet,
+                  table, conditions), at_hz: the clock it holds for (docs/energy.md)
     mic           kind ("i2s", "pdm", "file" on the PC) and pins of a microphone on the board
     standalone    pins that intents raise in stand-alone mode, and more (docs/standalone.md)
     push          model slots in flash: slot_bytes of each of the two, arena_bytes of RAM that a
@@ -43,10 +45,31 @@ from typing import Any
 
 from shiftmcu.errors import BoardNotFound, UsageError
 
-__all__ = ["STATES", "UPLOADS", "Board", "all_boards", "board", "firmware_root", "manifest"]
+__all__ = [
+    "STATES",
+    "UPLOADS",
+    "Board",
+    "Supply",
+    "all_boards",
+    "board",
+    "firmware_root",
+    "manifest",
+]
 
 STATES = ("emulated", "built", "written")
 UPLOADS = ("openocd", "pyocd", "mass-storage", "dfu-util", "esptool", "qemu", "process")
+
+
+@dataclass(frozen=True)
+class Supply:
+    """Supply current of a chip while it computes, as its data sheet has it."""
+
+    low_ma: float
+    """The clocks of all peripherals are off."""
+    high_ma: float
+    """They are on."""
+    source: str
+    """Data sheet, table, conditions."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +103,8 @@ class Board:
     """Arena that is there for pushed models, if the built-in one needs less."""
     upload: str
     """PlatformIO's upload protocol ("stlink"), or "process"."""
+    supply: Supply | None
+    """None: no figure that holds for this clock."""
     uploads: tuple[str, ...]
     """Of UPLOADS, the first choice first."""
     chip: str
@@ -197,6 +222,7 @@ def board(name: str) -> Board:
             slot_bytes=int(push.get("slot_bytes", 0)),
             slots_at=int(push.get("at", 0)),
             push_arena_bytes=int(push.get("arena_bytes", 0)),
+            supply=_supply(ours.get("current"), str(data["build"]["f_cpu"])),
             uploads=tuple(map(str, ours["uploads"])),
             chip=str(ours.get("chip", "")),
             usb=tuple(map(str, ours.get("usb", ()))),
@@ -218,6 +244,15 @@ def board(name: str) -> Board:
         raise _bad(path, "its two model slots (push) end behind its flash")
     if found.ring_bytes < 1024 or found.ring_bytes & (found.ring_bytes - 1):
         raise _bad(path, f"ring_bytes is {found.ring_bytes}, no power of two from 1024 on")
+    return found
+
+
+def _supply(current: dict[str, Any] | None, f_cpu: str) -> Supply | None:
+    if current is None or current["at_hz"] != int(f_cpu.rstrip("L")):
+        return None
+    found = Supply(float(current["low_ma"]), float(current["high_ma"]), str(current["source"]))
+    if not 0 < found.low_ma <= found.high_ma or not found.source:
+        raise ValueError("current has low_ma > high_ma, or no source")
     return found
 
 

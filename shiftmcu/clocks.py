@@ -1,20 +1,27 @@
-"""How fast another clock runs against this PC's, from readings that arrive late by unknown delays.
+"""Another clock against this PC's: how fast it runs, and what time it shows.
 
     fit = ClockFit()
     fit.take(time.monotonic(), board_seconds)     # at every reading
     fit.ppm, fit.error_ppm                        # +12.0, 3.1: it runs 12 ppm fast, give or take 3
 
-Of every second only the reading with the least delay counts: the others waited in a queue.
+Readings arrive late by unknown delays: of every second only the one with the least delay counts.
+
+    at = reading_of([(asked_s, board_us, answered_s), ...])
+    at.ours_s, at.theirs_us, at.error_s    # it showed theirs_us at ours_s, give or take error_s
+
+A question is answered after it was asked and before the answer is here: that is all it takes.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["ClockFit", "unwrapped_us"]
+__all__ = ["ClockFit", "Reading", "reading_of", "time_between", "unwrapped_us"]
 
 _MIN_SECONDS = 10
 _KEPT = 3600
@@ -75,3 +82,30 @@ class ClockFit:
 def unwrapped_us(before_us: int, now_us: int) -> int:
     """A u32 count of microseconds, gone on from ``before_us`` (which may be longer)."""
     return before_us + ((now_us - before_us) & 0xFFFFFFFF)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Another clock showed ``theirs_us`` (u32) at ``ours_s``, give or take ``error_s``: a bound."""
+
+    ours_s: float
+    theirs_us: int
+    error_s: float
+
+
+def reading_of(answers: Sequence[tuple[float, int, float]]) -> Reading:
+    """The reading that all ``answers`` agree on: (asked s, shown us, answered s) each, at least
+    one, within a second or so: then the clocks' rates do not show."""
+    first = answers[0][1]
+    since = [(shown - first) & 0xFFFFFFFF for _, shown, _ in answers]
+    earliest = max(a[0] - us / 1e6 for a, us in zip(answers, since, strict=True))
+    latest = min(a[2] - us / 1e6 for a, us in zip(answers, since, strict=True))
+    error = abs(latest - earliest) / 2 + 1e-6  # and the step of the clock that was read
+    return Reading((earliest + latest) / 2, first, error)
+
+
+def time_between(before: Reading, after: Reading, theirs_us: int) -> float:
+    """Our time when the other clock showed ``theirs_us``, between two readings of it."""
+    whole = (after.theirs_us - before.theirs_us) & 0xFFFFFFFF
+    part = (theirs_us - before.theirs_us) & 0xFFFFFFFF
+    return before.ours_s + (after.ours_s - before.ours_s) * part / max(whole, 1)

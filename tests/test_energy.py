@@ -15,23 +15,36 @@ from host_rig import arguments, needs_cc, write_model
 from shiftmcu.convert.emit import emit
 from shiftmcu.errors import ToolMissing, UsageError
 from shiftmcu.host import energy, meter_joulescope, meter_ppk2
-from shiftmcu.host.energy_figures import METERS, Repeat, doubts, summary
-from shiftmcu.host.energy_trace import Trace, read_csv, repeats_of
+from shiftmcu.host.energy_csv import read_csv
+from shiftmcu.host.energy_error import METERS, Shunt, error_of, meter_of
+from shiftmcu.host.energy_figures import Expected, Repeat, doubts, spread_of
+from shiftmcu.host.energy_files import document_of
+from shiftmcu.host.energy_supply import supply_of
+from shiftmcu.host.energy_trace import Trace, repeats_of
+from shiftmcu.host.energy_windows import Outcome
 from shiftmcu.host.fake_ina import PARTS, Fault
-from shiftmcu.host.fake_load import Load, Square
+from shiftmcu.host.fake_load import Load, Square, Wave
 from shiftmcu.host.fake_ppk2 import AMPS_PER_STEP, FakePpk2, samples
 from shiftmcu.host.fake_wires import Wires
 from shiftmcu.host.meter_ppk2 import Ppk2, decode
+from shiftmcu.host.report import html_of
+from shiftmcu.host.run_data import read
 from shiftmcu.host.run_folder import RunDegraded, manifest_of
 
 SCHEMAS = Path(energy.__file__).parent / "schemas"
+WAVE = Square(0.03, 0.08, 0.001)
 
 
 def measured(
-    tmp_path: Path, name: str, fault: Fault | None = None, shunt_ohm: float = 0.1, *words: object
+    tmp_path: Path,
+    name: str,
+    fault: Fault | None = None,
+    shunt_ohm: float = 0.1,
+    *words: object,
+    wave: Wave = WAVE,
 ) -> tuple[dict[str, Any], Load, Path]:
     """``shiftmcu energy`` on the native board, its pins wired to a simulated part."""
-    load = Load(0.010, Square(0.03, 0.08, 0.001), 3.3)
+    load = Load(0.010, wave, 3.3)
     folder = tmp_path / "run"
     with Wires(PARTS[name](load, shunt_ohm, fault)) as wires:
         options = ("--meter", name, "--wires", wires.port, "--seconds", 0.3, "--repeats", 2)
@@ -105,6 +118,59 @@ def test_an_estimate_says_so_everywhere(tmp_path: Path) -> None:
     expected = 0.040 * 3.3 * float(row["window_s"]) / int(row["inferences"])
     assert document["energy_per_inference_uj"] == pytest.approx(1e6 * expected, rel=1e-4)
     assert "(estimate)" in energy.line(document) and document["cited"] == "a data sheet"
+    assert document["uncertainty_uj"] is None and "no range" in document["uncertainty_is"]
+
+
+def own_board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The board ``native`` with the supply current of an imagined chip, in ./boards."""
+    ours = {"inherits": "native", "firmware": "priced"}
+    ours["current"] = {"low_ma": 40, "high_ma": 60, "at_hz": 0, "source": "sheet 7, table 20"}
+    (tmp_path / "boards").mkdir()
+    board = {"name": "A priced PC", "shiftmcu": ours}
+    (tmp_path / "boards" / "priced.json").write_text(json.dumps(board))
+    monkeypatch.chdir(tmp_path)
+
+
+@needs_cc
+def test_an_estimate_by_the_figure_of_the_board(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_board(tmp_path, monkeypatch)
+    words = ("--board", "priced", "--estimate", "--seconds", 0.05, "--repeats", 1)
+    args = arguments(energy, *words, "--model", write_model(tmp_path), as_json=True)
+    document = energy.run(args, emit=emit)
+    (row,) = rows_of(Path(document["run"]))
+    expected = 0.050 * 3.3 * float(row["window_s"]) / int(row["inferences"])
+    assert document["energy_per_inference_uj"] == pytest.approx(1e6 * expected, rel=1e-4)
+    assert document["uncertainty_uj"] == pytest.approx(1e6 * expected / 5, rel=1e-4)
+    assert (document["kind"], document["cited"]) == ("estimate", "sheet 7, table 20")
+    assert row["kind"] == row["meter"] == "estimate"
+
+
+@needs_cc
+@pytest.mark.parametrize("shunt_ohm", [0.01, 1.0])
+def test_a_swapped_shunt_is_told_by_what_the_board_can_take(
+    shunt_ohm: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten times less or more than the 0.1 ohm that the command assumes; nothing was expected."""
+    own_board(tmp_path, monkeypatch)
+    wave = Square(0.03, 0.08, 0.001) if shunt_ohm < 0.1 else Square(0.03, 0.05, 0.001)
+    words = ("--board", "priced", "--shunt", 0.1)
+    document, _, folder = measured(tmp_path, "ina228", None, shunt_ohm, *words, wave=wave)
+    assert {issue["code"] for issue in document["issues"]} == {"energy.shunt"}
+    assert "20 to 170 mA (what sheet 7, table 20 leaves possible)" in document["current_check"]
+    assert document["energy_per_inference_uj"] is None
+    assert all(row["net_uj"] == "" for row in rows_of(folder))
+
+
+def test_a_figure_holds_for_its_clock_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "boards").mkdir()
+    board = {"name": "Slow", "build": {"f_cpu": "84000000L"}}
+    text = json.dumps({**board, "shiftmcu": {"inherits": "stm32f405"}})
+    (tmp_path / "boards" / "slow.json").write_text(text)
+    assert supply_of("stm32f405") is not None and supply_of("slow") is None
+    assert supply_of("no such board") is None
 
 
 def trace(
@@ -146,28 +212,45 @@ def test_a_missing_gate_edge_is_named(missing: str) -> None:
     spoilt = Trace(made.rate_hz, made.current_a, made.voltage_v, gate, made.saturated)
     repeats = repeats_of(spoilt, [10, 10], 0.1, None)
     assert codes(repeats) == {"energy.gate_edge"}
-    assert summary(repeats, METERS["csv"], 0.1, 0.01)["energy_per_inference_uj"] is None
+    assert spread_of([])["energy_per_inference_uj"] is None
 
 
 def test_doubtful_currents_are_named() -> None:
     assert codes(repeats_of(trace(busy=-0.05), [1, 1], 0.1, None)) == {"energy.reversed"}
     assert codes(repeats_of(trace(busy=0.005), [1, 1], 0.1, None)) == {"energy.below_idle"}
-    assert codes(repeats_of(trace(), [1, 1], 0.1, (0.2, 0.5))) == {"energy.shunt"}
+    assert codes(repeats_of(trace(), [1, 1], 0.1, Expected(0.2, 0.5, "x"))) == {"energy.shunt"}
     clipped = trace()
     clipped.saturated[1500] = True
     first, second = repeats_of(clipped, [1, 1], 0.1, None)
     assert codes([first]) == {"energy.saturated"} and not second.issues
-    assert doubts(0.05, 0.01, 0.1, (0.01, 0.1)) == []
+    assert doubts(0.05, 0.01, 0.1, Expected(0.01, 0.1, "x")) == []
 
 
 def test_one_bad_repeat_is_left_out_and_the_rest_counts() -> None:
     good = repeats_of(trace(3), [10, 10, 10], 0.1, None)
     bad = Repeat(**{**vars(good[1]), "energy_j": 9.0, "issues": (("energy.nack", "no"),)})
-    figures = summary([good[0], bad, good[2]], METERS["ina226"], 0.1, 0.01)
+    made = Outcome("measured", "ina226", "gate edge", [good[0], bad, good[2]])
+    figures = document_of(made, METERS["ina226"], Shunt(0.1, 0.01), None)
     assert figures["sound_repeats"] == 2 and figures["repeats"] == 3
     assert figures["energy_per_inference_uj"] == pytest.approx(1e6 * 0.1 * 0.04 * 3.3 / 10)
-    # 1.2 % of 1650 uJ with idle, and 10 uV / 0.1 ohm * 3.3 V + 7.5 mV * 50 mA for 10 ms
-    assert figures["uncertainty_uj"] == pytest.approx(0.012 * 1650 + 3.3 + 3.75, rel=1e-6)
+    # 1.2 % of 1650 uJ with idle, and (10 uV + 1.25 uV) / 0.1 ohm * 3.3 V + (7.5 + 0.625) mV * 50 mA
+    # for 10 ms: offsets, and half a step of the ADC
+    limit = 0.012 * 1650 + 1.125 * 3.3 + 8.125 * 0.5
+    assert figures["uncertainty_uj"] == pytest.approx(limit, rel=1e-6)
+    assert "SBOS547B" in figures["uncertainty_is"] and "greatest" in figures["uncertainty_is"]
+    assert figures["current_check"].startswith("not checked")
+
+
+def test_what_a_meter_does_not_state_is_not_stated() -> None:
+    good = repeats_of(trace(), [10, 10], 0.1, None)
+    for name in ("csv", "joulescope"):
+        error = error_of(good, METERS[name], Shunt(0.1, 0.01))
+        assert error.whole_j is None and "--meter-error" in error.said
+    given = error_of(good, meter_of("csv", "0.003,0.002", "its manual"), Shunt(0.1, 0.5))
+    assert given.whole_j == pytest.approx(0.005 * 0.05 * 3.3 * 0.1 / 10)
+    assert "its manual" in given.said
+    with pytest.raises(UsageError):
+        meter_of("csv", "0.003", None)
 
 
 def write_trace(path: Path, made: Trace, drop: slice = slice(0, 0)) -> None:
@@ -203,6 +286,17 @@ def test_a_recording_needs_no_board_and_says_that_none_is_known(tmp_path: Path) 
     assert document["energy_per_inference_uj"] == pytest.approx(1e6 * 0.1 * 0.04 * 3.3 / 10)
     assert document["spread_uj"] == pytest.approx(0, abs=1e-6)
     assert {row["alignment"] for row in rows_of(folder)} == {"gate edge"}
+    with (folder / "energy_trace.csv").open(newline="") as file:
+        stretches = list(csv.DictReader(file))
+    schema = json.loads((SCHEMAS / "energy-trace-row.schema.json").read_text())
+    for row in stretches:
+        jsonschema.validate(row, schema)
+    busy = [row for row in stretches if row["gate"] == "1"]
+    assert {row["repeat"] for row in stretches} == {"0", "1", "2"}
+    assert {float(row["mean_ma"]) for row in busy} == {50.0} and float(busy[0]["t_s"]) == 0
+    assert len(stretches) <= 3 * 602
+    page = html_of(read(folder))
+    assert "Current of repeat" in page and "band" in page
 
 
 def test_the_ppk2_through_its_own_package() -> None:
@@ -223,6 +317,11 @@ def test_the_ppk2_through_its_own_package() -> None:
     assert not read.issues and np.array_equal(read.gate, made.gate)
     assert read.current_a == pytest.approx(made.current_a, abs=AMPS_PER_STEP)
     (repeat,) = repeats_of(read, [10], 0.1, None)
+    # 50 mA is range 3 of this instrument: 10 % and 50 uA, added up over the window of 0.1 s
+    assert repeat.error_j == pytest.approx((0.1 * 0.05 + 50e-6) * 3.3 * 0.1, rel=0.01)
+    error = error_of([repeat], METERS["ppk2"], Shunt(0.1, 0.01))
+    assert error.whole_j == pytest.approx((repeat.error_j or 0) / 10)
+    assert "typical" in error.said and "PPK2 User Guide" in error.said
     assert repeat.net_j == pytest.approx(0.1 * 0.04 * 3.3 / 10, rel=0.002)
     # The package's own decoding agrees, where no range switch starts its filter.
     theirs = object.__new__(api.PPK2_API)
@@ -253,6 +352,8 @@ def test_lost_and_saturated_samples_of_a_ppk2() -> None:
     assert found.issues == [("energy.lost_samples", "the PPK2's counter misses 36 samples")]
     over = decode(samples(np.full(10, 2.0), np.zeros(10, np.bool_)), MODIFIERS, 3.3, 0)
     assert over.saturated.all()
+    assert over.error_a is not None and over.current_a[0] > 0.05
+    assert over.error_a == pytest.approx(0.15 * over.current_a + 1e-3)
 
 
 def test_a_joulescope_that_loses_samples_says_so() -> None:
@@ -290,6 +391,10 @@ def test_missing_packages_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -
         (("--meter", "ina226", "--repeats", 0), "usage"),
         (("--meter", "ina226", "--seconds", 100), "usage"),
         (("--meter", "ina226", "--shunt", 0), "usage"),
+        (("--meter", "ina226", "--expect-ma", "7"), "usage"),
+        (("--meter", "csv:x", "--meter-error", "a,b"), "usage"),
+        (("--meter", "ppk2", "--align", "host", "--clock-error", 0.1), "energy.align"),
+        (("--meter", "csv:x", "--align", "host"), "energy.align"),
     ],
 )
 def test_wrong_arguments(words: tuple[object, ...], code: str, tmp_path: Path) -> None:
