@@ -342,6 +342,29 @@ def own_voices(tmp_path: Path) -> Path:
     return path
 
 
+def test_percents_for_commands_that_want_them() -> None:
+    script = 'echo "$0 and $1" >&2; exit 1'
+    command = ("sh", "-c", script, "{speed_percent}", "{pitch_percent}")
+    voice = Voice("command", "percents", "a", "recorded", command=command)
+    assert voice.variable
+    ((_, said),) = render([Take("any", voice, rate=1.07, pitch=0.9)])
+    assert isinstance(said, RenderError) and str(said).endswith("107 and 90")
+
+
+def test_the_shipped_voices_of_rhvoice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "RHVoice-test"
+    program.write_text("#!/bin/sh\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = load_voices(Path(voices.__file__).parent / "data" / "rhvoice.yaml")
+    assert {v.speaker: split_of(v) for v in found} == {
+        "bdl": "train",
+        "clb": "train",
+        "slt": "test",
+    }
+    assert all(v.kind == "recorded" and v.variable for v in found)
+
+
 def test_own_commands_speak(own_voices: Path) -> None:
     files, pipes = load_voices(own_voices)
     text = "a {speed} $HOME"

@@ -40,8 +40,8 @@ _MIN_SPEECH_S = 0.1
 _MIN_PEAK = 1e-3
 _MAX_PEAK = 0.98  # resampling overshoots; keep clear of clipping
 _NODE_SCRIPT = Path(__file__).parent / "data" / "speak.mjs"
-_NEURAL_MODULE = "shiftmcu.train.neural"
-_PLACEHOLDER = re.compile(r"\{(text|wav|speed|stretch|pitch)\}")
+_PIP_MODULE = "shiftmcu.train.pip_voices"
+_PLACEHOLDER = re.compile(r"\{(text|wav|speed|stretch|pitch|speed_percent|pitch_percent)\}")
 _ESPEAK_WPM, _ESPEAK_PITCH, _ESPEAK_PITCH_PER_OCTAVE = 175, 50, 60
 
 
@@ -118,6 +118,8 @@ def _command(take: Take, folder: Path) -> Samples:
         "speed": f"{take.rate:.3f}",
         "stretch": f"{1 / take.rate:.3f}",
         "pitch": f"{take.pitch:.3f}",
+        "speed_percent": str(round(100 * take.rate)),
+        "pitch_percent": str(round(100 * take.pitch)),
     }
     template = take.voice.command
     command = [_PLACEHOLDER.sub(lambda found: values[found[1]], part) for part in template]
@@ -138,7 +140,7 @@ def _scripted(takes: Sequence[Take], folder: Path) -> Iterator[Samples | RenderE
         for index, take in enumerate(takes)
     ]
     engine = takes[0].voice.engine
-    script = ["-m", _NEURAL_MODULE] if engine in PIP_PACKAGES else [str(_NODE_SCRIPT)]
+    script = ["-m", _PIP_MODULE] if engine in PIP_PACKAGES else [str(_NODE_SCRIPT)]
     command = [ENGINES[engine], *script, engine, str(package_folder(engine))]
     failures: dict[str, str] = {}
     crash: RenderError | None = None

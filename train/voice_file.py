@@ -6,9 +6,10 @@
         kind: recorded
         command: [my-tts, --voice, amy, --length, "{stretch}", --out, "{wav}"]
 
-``{speed}`` and ``{pitch}`` are ratios to the voice's own, ``{stretch}`` is 1 / speed. Without
+``{speed}`` and ``{pitch}`` are ratios to the voice's own, ``{stretch}`` is 1 / speed,
+``{speed_percent}`` and ``{pitch_percent}`` are whole percents. Without
 ``{text}`` the text comes on standard input; without ``{wav}`` a WAV file is expected on standard
-output. A voice whose command has none of the three ratios speaks each wording once.
+output. A voice whose command has none of these speaks each wording once.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from shiftmcu.train.voices import Voice
 
 __all__ = ["PLACEHOLDERS", "load_voices"]
 
-PLACEHOLDERS = ("text", "wav", "speed", "stretch", "pitch")
+PLACEHOLDERS = ("text", "wav", "speed", "stretch", "pitch", "speed_percent", "pitch_percent")
 _KEYS = {"name", "speaker", "kind", "command"}
 _KINDS = ("recorded", "synthetic")
 _NAME = re.compile(r"[A-Za-z0-9_.+-]+")

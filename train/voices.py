@@ -2,9 +2,9 @@
 
 Programs are asked for theirs: espeak-ng (formant synthesis: every accent x variant), flite and
 festival (made from recordings of real people). Two more engines are npm packages that run in node:
-gnuspeech (a model of the vocal tract) and SAM; two are neural and pip packages: hibari, and piper
-with the voices in its folder. The same person behind two engines is one ``speaker``, so a split by
-speaker never puts one person on both sides.
+gnuspeech (a model of the vocal tract) and SAM; three are pip packages: pico (made from recordings),
+hibari and piper with the voices in its folder (both neural). The same person behind two engines is
+one ``speaker``, so a split by speaker never puts one person on both sides.
 """
 
 from __future__ import annotations
@@ -44,9 +44,11 @@ ENGINES = {  # engine -> the program that runs it
     "sam": "node",
     "hibari": sys.executable,
     "piper": sys.executable,
+    "pico": sys.executable,
 }
 NPM_PACKAGES = {"gnuspeech": "@echogarden/gnuspeech-wasm", "sam": "sam-js"}
-PIP_PACKAGES = {"hibari": "hibari-tts", "piper": "piper-tts"}  # the engine's name is the module's
+PIP_PACKAGES = {"hibari": "hibari-tts", "piper": "piper-tts", "pico": "ttspico"}
+_PIP_MODULES = {"hibari": "hibari", "piper": "piper", "pico": "ttspico"}
 _DEBIAN_PACKAGES = {"festival": "festival festvox-kallpc16k", "node": "nodejs npm"}
 HELD_OUT_SPEAKERS = frozenset({"rms", "slt", "ked"})  # kept for tests by default
 VALID_SHARE = 0.08  # of the synthetic speakers, npm engines apart: they have too few to spare
@@ -66,6 +68,8 @@ _FESTIVAL = {
     "ked_diphone": ("ked", 105),
     "cmu_us_slt_arctic_hts": ("slt", 0),
 }
+
+_PICO = {"en-US": ("pico_us", 174), "en-GB": ("pico_gb", 180)}  # two women
 
 # As data/speak.mjs and gnuspeech call them.
 _NPM_VOICES = {
@@ -98,7 +102,7 @@ class Voice:
     @property
     def variable(self) -> bool:
         """Whether a rate or pitch can change how it sounds."""
-        ratios = ("{speed}", "{stretch}", "{pitch}")
+        ratios = ("{speed", "{stretch", "{pitch")
         return not self.command or any(r in part for part in self.command for r in ratios)
 
 
@@ -123,7 +127,7 @@ def _package_is_there(engine: str) -> bool:
         return (package_folder(engine) / "node_modules" / NPM_PACKAGES[engine]).is_dir()
     if engine == "piper" and not _piper_models():
         return False
-    return engine not in PIP_PACKAGES or importlib.util.find_spec(engine) is not None
+    return engine not in PIP_PACKAGES or importlib.util.find_spec(_PIP_MODULES[engine]) is not None
 
 
 def package_folder(engine: str) -> Path:
@@ -145,7 +149,7 @@ def how_to_install(engine: str) -> str:
         steps.append(f"apt-get install {_DEBIAN_PACKAGES.get(program, program)}")
     if engine in NPM_PACKAGES and not _package_is_there(engine):
         steps.append(f"npm install --prefix {package_folder(engine)} {NPM_PACKAGES[engine]}")
-    if engine in PIP_PACKAGES and importlib.util.find_spec(engine) is None:
+    if engine in PIP_PACKAGES and importlib.util.find_spec(_PIP_MODULES[engine]) is None:
         steps.append(f"pip install {PIP_PACKAGES[engine]}")
     if engine == "piper" and not _piper_models():
         steps.append(f"cp VOICE.onnx VOICE.onnx.json {package_folder(engine)}/")
@@ -188,7 +192,7 @@ def _espeak_voices() -> list[Voice]:
 
 
 def _recorded_voices(engine: str, listing: str, known: dict[str, tuple[str, int]]) -> list[Voice]:
-    installed = set(re.findall(r"\w+", listing))
+    installed = set(re.findall(r"[\w-]+", listing))
     return [
         Voice(engine, handle, speaker, "recorded", pitch_hz)
         for handle, (speaker, pitch_hz) in known.items()
@@ -239,6 +243,8 @@ def installed_voices(
         voices.append(Voice("hibari", "heart", "heart", "recorded"))
     if "piper" in engines and "piper" not in absent:
         voices += _piper_voices()
+    if "pico" in engines and "pico" not in absent:
+        voices += _recorded_voices("pico", " ".join(_PICO), _PICO)
     voices += own
     if not voices:
         raise ToolMissing(

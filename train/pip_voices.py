@@ -1,9 +1,10 @@
-"""Speaks many utterances in one process with a neural engine that pip installed.
+"""Speaks many utterances in one process with an engine that pip installed.
 
-    python -m shiftmcu.train.neural ENGINE FOLDER    ENGINE: hibari or piper; FOLDER has the voices
+    python -m shiftmcu.train.pip_voices ENGINE FOLDER    ENGINE: hibari, piper or pico
 
-Standard input and output as of data/speak.mjs: one JSON object {text, wav, voice, speed, pitch} per
-line in, one line {wav, error} out for each utterance that failed. The pitch is the voice's own.
+FOLDER has the voices of piper. Standard input and output as of data/speak.mjs: one JSON object
+{text, wav, voice, speed, pitch} per line in, one line {wav, error} out for each utterance that
+failed. hibari and piper are neural and speak in the voice's own pitch.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 __all__ = ["main"]
 
 Speak = Callable[[dict[str, Any]], None]
+_PICO_RATE_HZ = 16000
 
 
 def _open_hibari(_: Path) -> Speak:
@@ -47,9 +49,29 @@ def _open_piper(folder: Path) -> Speak:
     return speak
 
 
+def _open_pico(_: Path) -> Speak:
+    module = import_module("ttspico")
+    # It looks in sys.prefix, which is another folder where site-packages are borrowed.
+    languages = Path(str(module.__file__)).parents[3] / "languages"
+    voice = cache(lambda language: module.TtsEngine(language, str(languages)))
+
+    def speak(request: dict[str, Any]) -> None:
+        engine = voice(request["voice"])
+        engine.rate = round(100 * request["speed"])
+        engine.pitch = round(100 * request["pitch"])
+        with wave.open(request["wav"], "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(_PICO_RATE_HZ)
+            file.writeframes(engine.speak(request["text"]) or b"")
+
+    return speak
+
+
 def main(engine: str, folder: str) -> None:
     """Speak what standard input asks for."""
-    speak = {"hibari": _open_hibari, "piper": _open_piper}[engine](Path(folder))
+    openers = {"hibari": _open_hibari, "piper": _open_piper, "pico": _open_pico}
+    speak = openers[engine](Path(folder))
     for line in sys.stdin:
         request = json.loads(line)
         try:
