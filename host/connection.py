@@ -12,7 +12,14 @@ from dataclasses import replace
 from shiftmcu.host import faults
 from shiftmcu.host import protocol as p
 from shiftmcu.host.conversation import Conversation
-from shiftmcu.host.events import Interrupted, Recovered, SessionEvent, State, Timing
+from shiftmcu.host.events import (
+    Interrupted,
+    Recovered,
+    RuleRefused,
+    SessionEvent,
+    State,
+    Timing,
+)
 from shiftmcu.host.info import BoardInfo, parse_info
 from shiftmcu.host.outage import Outage
 
@@ -28,7 +35,6 @@ class Connection(Conversation):
         self._info_text = ""
         self._lost_before = 0  # packets, when INFO was asked for
         self._info: BoardInfo | None = None
-        self._rule_asked = False
         self._rule: p.RuleAck | None = None
         self._outage: Outage | None = None
         self._over: Recovered | None = None  # the board begins anew; said when it has begun
@@ -37,18 +43,19 @@ class Connection(Conversation):
     def open(self, nonce: int = 1) -> None:
         """Greet the board, whatever it is; leads to ``Connected`` or ``Failed``."""
         self._info = None
+        self._forget_rule()
         self._greet(nonce)
 
     def selftest(self) -> None:
         """Let the board run the model's self-test vectors; leads to ``SelftestAck``."""
         self._require(State.READY)
-        self._rule = None
+        self._forget_rule()
         self._ask(State.TESTING, p.Selftest())
 
     def upload(self, request: p.Message) -> None:
         """One step of a model's way to the board (UP_...); leads to its ``UpAck``."""
         self._require(State.READY)
-        self._rule = None
+        self._forget_rule()
         self._ask(State.UPLOADING, request)
 
     def measure(self, **request: int) -> None:
@@ -68,8 +75,9 @@ class Connection(Conversation):
 
     def rule(self, threshold: int, min_margin: int) -> None:
         """Change the board's decision rule, Q15; leads to ``RuleAck`` or ``RuleRefused``."""
-        self._rule_asked = True
-        self._send(p.Rule(threshold, min_margin))
+        request = p.Rule(threshold, min_margin)
+        self._send(request)
+        self._rule_retry.begin(request)
 
     def port_gone(self, why: str) -> list[SessionEvent]:
         """The port vanished: nothing can be sent or received until ``port_back``."""
@@ -98,6 +106,9 @@ class Connection(Conversation):
             case p.UpAck():
                 if self.state is not State.UPLOADING or not message.answers(self._retry.request):
                     return []
+                if message.is_ok and isinstance(self._retry.request, p.UpTest | p.UpRetire):
+                    assert self._info is not None
+                    self._info = self._info.without_model()  # it runs another one, as asked
                 self._answered(State.READY)
                 return [*self._recovered(), message]
             case p.Pong():
@@ -109,8 +120,28 @@ class Connection(Conversation):
                     return []
                 self._answered(State.CLOSED)
             case p.RuleAck():
+                if self._rule_retry.request is None and message == self._rule and not self._over:
+                    return []  # RULE was repeated, and both came
                 self._rule = message
+                if _asks_for(self._rule_retry.request, message):
+                    self._rule_retry.end()
         return [message]
+
+    def _forget_rule(self) -> None:
+        """The board is about to put its own back."""
+        self._rule = None
+        self._rule_retry.end()
+
+    def _repeat_rule(self) -> list[SessionEvent]:
+        """A RULE was lost, or its answer: ask again, or say that there is none."""
+        request = self._rule_retry.request
+        if request is None or not self._rule_retry.expired():
+            return []
+        if not self._rule_retry.again():
+            self._rule_retry.end()
+            return [RuleRefused("it does not answer RULE")]
+        self._send(request)
+        return []
 
     def _is_asked(self, pong: p.Pong) -> bool:
         asked = self._retry.request
@@ -161,3 +192,8 @@ class Connection(Conversation):
         if over is not None:
             return [replace(over, seconds=seconds)]
         return [Recovered(outage.code, seconds, first_sample, samples)]
+
+
+def _asks_for(request: p.Message | None, ack: p.RuleAck) -> bool:
+    """Whether ``ack`` answers this RULE, and not one before it."""
+    return request == p.Rule(ack.threshold, ack.min_margin)

@@ -25,6 +25,8 @@ class Conversation(ABC):
     def __init__(self, clock: Callable[[], float], timing: Timing) -> None:
         self._clock = clock
         self._retry = Retry(clock, timing)
+        self._rule_retry = Retry(clock, timing)
+        """Of a RULE beside it: it may be asked for at any time."""
         self._out = bytearray()
         self._seq = 0
         self._heard_at = 0.0  # of the stream, not only of the board
@@ -45,7 +47,8 @@ class Conversation(ABC):
     @property
     def deadline(self) -> float | None:
         """When ``tick`` has something to do, in the clock's seconds; None: nothing pending."""
-        return self._retry.due
+        due = (self._retry.due, self._rule_retry.due)
+        return min((at for at in due if at is not None), default=None)
 
     def receive(self, data: bytes) -> list[SessionEvent]:
         """Bytes from the wire, cut anywhere."""
@@ -101,4 +104,5 @@ class Conversation(ABC):
 
     def _fail(self, error: ShiftMcuError) -> Failed:
         self._answered(State.FAILED)
+        self._rule_retry.end()
         return Failed(error)

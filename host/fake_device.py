@@ -73,6 +73,11 @@ class Behaviour:
     reset_after_samples: int | None = None
     """It is reset after so many samples of every stream: it knows none then."""
     selftest_passes: bool = True
+    knows_rule: bool = True
+    lost_rules: int = 0
+    """So many RULEs never arrive."""
+    lost_rule_acks: int = 0
+    """Of those that do, the answers to so many never arrive."""
     ignores_audio: bool = False
 
 
@@ -104,6 +109,8 @@ class FakeBoard:
         """Every packet whose CRC was right, in order: what the board acted upon."""
         self.crc_errors = 0
         self.gone = False
+        self.rule: p.Rule | None = None
+        """The one that it was given; None: its model's."""
         self._engine = engine
         self._window = window
         self._decoder = Decoder()
@@ -149,6 +156,10 @@ class FakeBoard:
             case p.Selftest():
                 passed = int(self.behaviour.selftest_passes)
                 return [p.SelftestAck(1, passed, 0xFFFF if passed else 0)]
+            case p.Rule() if self.behaviour.knows_rule:
+                return self._rule(message)
+            case p.Release():
+                return [p.Released()]
             case p.Start():
                 return self._start(message)
             case p.Audio():
@@ -158,11 +169,21 @@ class FakeBoard:
         return [p.Err(p.ERR_UNKNOWN, "unknown message")]
 
     def _hello(self, hello: p.Hello) -> list[p.Message]:
-        self._stream = self._done = None
+        self._stream = self._done = self.rule = None
         version = self.behaviour.version
         if not hello.min_version <= version <= hello.max_version:
             return [p.Err(p.ERR_VERSION, f"speaks version {version}")]
         return [p.HelloAck(version, 0, p.MAX_PAYLOAD, self._window, self._boot_id, 0, hello.nonce)]
+
+    def _rule(self, rule: p.Rule) -> list[p.Message]:
+        if self.behaviour.lost_rules:
+            self.behaviour.lost_rules -= 1
+            return []
+        self.rule = rule
+        if self.behaviour.lost_rule_acks:
+            self.behaviour.lost_rule_acks -= 1
+            return []
+        return [p.RuleAck(rule.threshold, rule.min_margin)]
 
     def _info(self) -> list[p.Message]:
         lines = [f"{key}={value}" for key, value in self.info.items()]
@@ -213,7 +234,7 @@ class FakeBoard:
         if due(self.behaviour.mute_after_samples):
             self.behaviour.silent = True
         if due(self.behaviour.reset_after_samples):
-            self._stream = None
+            self._stream = self.rule = None
             self._seq = 0
             self._boot_id += 1
         return []

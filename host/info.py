@@ -10,6 +10,9 @@ from shiftmcu.host.course import Grid
 
 REQUIRED_KEYS = ("board", "tick_unit", "model_sha256", "abi", "frontend_id")
 
+MODEL_KEYS = ("model", "model_sha256", "hop_frames", "look_back_samples", "slots")
+"""What a board says of its model; without it a stream cannot be mended after a reset."""
+
 
 @dataclass(frozen=True)
 class ModelIdentity:
@@ -46,6 +49,10 @@ class BoardInfo:
     @property
     def frontend_id(self) -> int:
         return int(self["frontend_id"], 16)
+
+    def without_model(self) -> BoardInfo:
+        """The same board with a model that is not known yet."""
+        return BoardInfo({k: v for k, v in self.values.items() if k not in MODEL_KEYS})
 
     @property
     def slots(self) -> dict[str, tuple[str, ...]]:

@@ -62,5 +62,7 @@ def begin_anew(missed_s: float, course: Course, sender: AudioSender) -> Recovere
 
 
 def changed(before: BoardInfo, now: BoardInfo) -> tuple[str, str, str] | None:
-    """(key, value before, value now) of what tells another board from the one before."""
-    return next(((k, before[k], now[k]) for k in _SAME if before[k] != now[k]), None)
+    """(key, value before, value now) of what tells another board from the one before; of a model
+    that the host has changed meanwhile nothing is known before."""
+    known = [k for k in _SAME if before[k]]
+    return next(((k, before[k], now[k]) for k in known if before[k] != now[k]), None)

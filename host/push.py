@@ -96,6 +96,7 @@ def _offer(model: Model, signature: bytes) -> p.UpBegin:
 def _prove(device: Device, model: Model, generation: int) -> None:
     """The board's own self-test, then for good; ``device.info`` is new afterwards."""
     _ask(device, model, p.UpTest(generation))
+    device.refresh()  # it runs the new model, whatever becomes of the rest
     _ask(device, model, p.UpCommit(generation))
     device.refresh()
 

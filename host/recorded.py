@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from shiftmcu.errors import CheckFailed
 from shiftmcu.host import protocol as p
+from shiftmcu.host.code_id import told_apart
 from shiftmcu.host.events import Counters, Recovered, SessionEvent, Timing
 from shiftmcu.host.frame import Decoder, Packet
 from shiftmcu.host.link_log import Kind, LogReader, Record
@@ -58,6 +59,10 @@ class RecordedSession(Session):
         self._call("measure", **request)
         super().measure(**request)
 
+    def upload(self, request: p.Message) -> None:
+        self._call("upload", request={"type": request.TYPE, "payload": request.encode().hex()})
+        super().upload(request)
+
     def ping(self) -> None:
         self._call("ping")
         super().ping()
@@ -69,6 +74,10 @@ class RecordedSession(Session):
     def rule(self, threshold: int, min_margin: int) -> None:
         self._call("rule", threshold=threshold, min_margin=min_margin)
         super().rule(threshold, min_margin)
+
+    def release(self) -> None:
+        self._call("release")
+        super().release()
 
     def finish(self) -> None:
         self._call("finish")
@@ -92,7 +101,7 @@ class RecordedSession(Session):
 
     def tick(self) -> list[SessionEvent]:
         self._now_ns = self._clock_ns()
-        if not self._retry.expired():
+        if not (self._retry.expired() or self._rule_retry.expired()):
             return []
         self._log(Kind.TICK, b"")
         return self._given(super().tick())
@@ -220,7 +229,7 @@ def replay(reader: LogReader, timing: Timing, sink: Sink) -> Counters:
         match record.kind:
             case Kind.CALL:
                 document = record.document
-                getattr(session, document["call"])(**document["arguments"])
+                getattr(session, document["call"])(**_arguments(document["arguments"]))
             case Kind.WRITTEN:
                 session.write(ahead.take(_LENGTH.unpack(record.data)[0]))
             case Kind.RECEIVED:
@@ -229,15 +238,20 @@ def replay(reader: LogReader, timing: Timing, sink: Sink) -> Counters:
                 session.tick()
             case Kind.SENT:
                 if session.take_outgoing() != record.data:
-                    raise _diverged(now - header.t_ns)
+                    raise _diverged(now - header.t_ns, header.document["versions"])
             case Kind.NOTE | Kind.ANEW:
                 sink.append(record)
     return session.counters
 
 
-def _diverged(t_ns: int) -> CheckFailed:
-    return CheckFailed(
-        "replay.diverged",
-        f"{t_ns / 1e9:.3f} s into the run this shiftmcu would have sent other bytes.",
-        "replay the run with the shiftmcu that wrote it (manifest.json: versions)",
-    )
+def _arguments(logged: dict[str, Any]) -> dict[str, Any]:
+    """As they were: a message is logged as its type and payload."""
+    if request := logged.get("request"):
+        return {"request": p.decode(request["type"], bytes.fromhex(request["payload"]))}
+    return logged
+
+
+def _diverged(t_ns: int, versions: Mapping[str, Any]) -> CheckFailed:
+    why, step = told_apart(versions)
+    text = f"{t_ns / 1e9:.3f} s into the run this shiftmcu would have sent other bytes. {why}"
+    return CheckFailed("replay.diverged", text, step)

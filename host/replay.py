@@ -13,6 +13,7 @@ from typing import Any
 
 from shiftmcu.errors import CheckFailed, UsageError
 from shiftmcu.host import models, recorded
+from shiftmcu.host.code_id import told_apart
 from shiftmcu.host.events import Counters, SessionEvent, Timing
 from shiftmcu.host.journal import Entry
 from shiftmcu.host.link_log import Kind, LogReader, Record
@@ -109,11 +110,9 @@ def run(args: argparse.Namespace, **_: object) -> dict[str, Any]:
         for entry in result.entries:
             print(json.dumps(entry, ensure_ascii=False))
     if differing:
-        raise CheckFailed(
-            "replay.differs",
-            f"{', '.join(differing)} of {args.folder} are not what its link log gives.",
-            "the files were changed, or another version of shiftmcu wrote them (manifest.json)",
-        )
+        why, step = told_apart(manifest["versions"])
+        text = f"{', '.join(differing)} of {args.folder} are not what its link log gives. {why}"
+        raise CheckFailed("replay.differs", text, step)
     if issues:
         raise RunDegraded(args.folder, issues, document)
     say("replay", f"{', '.join(DERIVED)}: byte for byte what the run wrote")

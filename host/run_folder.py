@@ -26,6 +26,7 @@ from shiftmcu.decisions import Candidate
 from shiftmcu.errors import Degraded, UsageError
 from shiftmcu.files import write_bytes, write_text
 from shiftmcu.host import protocol as p
+from shiftmcu.host.code_id import code_id
 from shiftmcu.host.events import Counters, SessionEvent, Timing
 from shiftmcu.host.journal import Entry
 from shiftmcu.host.link_log import Kind, LinkLog, Record
@@ -280,7 +281,8 @@ def validity(issues: Sequence[Mapping[str, str]], *, connected: bool) -> str:
 
 def versions() -> dict[str, Any]:
     link = f"shlink/{p.LINK_VERSION}"
-    return {"shiftmcu": shiftmcu.__version__, "python": platform.python_version(), "link": link}
+    code = {"shiftmcu": shiftmcu.__version__, "code": code_id()}
+    return {**code, "python": platform.python_version(), "link": link}
 
 
 def write_manifest(folder: Path, document: Mapping[str, Any], *, whole: bool) -> None:

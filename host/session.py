@@ -107,8 +107,12 @@ class Session(Connection):
 
     def tick(self) -> list[SessionEvent]:
         """Act on a deadline that has passed: ask again, or give up."""
+        told = self._repeat_rule()
         if not self._retry.expired():
-            return []
+            return told
+        return [*told, *self._repeat()]
+
+    def _repeat(self) -> list[SessionEvent]:
         if not self._retry.again():
             return [self._fail(self._silence())]
         self._out += b"\x00"  # whatever noise left in the board's decoder ends here
@@ -151,8 +155,9 @@ class Session(Connection):
         return []
 
     def _on_err(self, message: p.Err) -> list[SessionEvent]:
-        if self._rule_asked and message.code in (p.ERR_UNKNOWN, p.ERR_PAYLOAD):
-            self._rule_asked = False
+        unheard = message.code in (p.ERR_UNKNOWN, p.ERR_PAYLOAD)
+        if unheard and self._rule_retry.request is not None:
+            self._rule_retry.end()
             return [RuleRefused(message.text)]
         self._board_error = message.text
         if message.code == p.ERR_STATE and self.state in (State.STREAMING, State.STOPPING):
@@ -237,7 +242,7 @@ class Session(Connection):
         assert self._course is not None
         self._over = over
         rule = self._rule  # the greeting has put the board's own back
-        again = rule and p.Rule(rule.threshold, rule.min_margin)
+        again = self._rule_retry.request or (rule and p.Rule(rule.threshold, rule.min_margin))
         self._ask(State.STARTING, again or self._course.start)
 
     # --- sending -----------------------------------------------------------------------------

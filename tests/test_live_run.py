@@ -25,7 +25,7 @@ from shiftmcu.host import protocol as p
 from shiftmcu.host.candidates import Judge
 from shiftmcu.host.device import Device, connect
 from shiftmcu.host.events import RuleRefused
-from shiftmcu.host.fake_device import FakeBoard
+from shiftmcu.host.fake_device import Behaviour, FakeBoard
 from shiftmcu.host.fake_link import FakeDevice
 from shiftmcu.host.link import open_link
 from shiftmcu.host.live_run import Monitor
@@ -132,7 +132,8 @@ def test_a_board_that_cannot_change_its_threshold_says_so(tmp_path: Path) -> Non
     info = INFO | {"model_sha256": identity.sha256, "frontend_id": f"{identity.frontend_id:08x}"}
     info |= {"abi": str(identity.abi)}
     clip = write_clips(tmp_path, 1)[0]
-    with FakeDevice(FakeBoard(info, Mute, window=8192)) as fake:
+    older = Behaviour(knows_rule=False)
+    with FakeDevice(FakeBoard(info, Mute, window=8192, behaviour=older)) as fake:
         run = run_of(tmp_path, "--port", fake.url, "--wav", clip, "--speed", "0")
         run.set_threshold(0.5)
         entries = listened(run)
