@@ -80,8 +80,8 @@ def test_the_link_comes_back(elf: Path, kind: str, exact: bool) -> None:
     assert (result.done.samples, result.done.decisions) == (len(pcm), len(wanted))
     assert result.done.missing_samples == (0 if exact else sum(g.count for g in result.gaps))
     if kind == "reset":
-        (over,) = result.recovered
-        assert over.reset and over.first_sample % 2560 == 0
+        (over,) = [event for event in result.recovered if event.reset]
+        assert over.first_sample % 2560 == 0
         flagged = [n for n, m in result.decisions.items() if m.flags & p.GAP_FLAG]
         assert flagged and min(flagged) == over.first_sample // 2560
         assert max(flagged) < len(wanted) - 3, "the flag ends"
@@ -91,8 +91,9 @@ def test_the_link_comes_back(elf: Path, kind: str, exact: bool) -> None:
     elif exact:
         assert not any(m.flags for m in result.decisions.values())
     if kind == "vanish":
-        assert [i.code for i in result.interrupted] == ["port.vanished"]
-        assert not result.recovered[0].reset
+        codes = [event.code for event in result.interrupted if event.code != "link.silent"]
+        assert codes == ["port.vanished"]  # it may also be slow
+        assert not any(event.reset for event in result.recovered)
 
 
 @needs_cc
@@ -166,8 +167,9 @@ def test_a_run_says_that_the_board_was_reset(
     assert [issue["code"] for issue in manifest["issues"]] == ["run.reset"]
     lines = (tmp_path / "run/events.jsonl").read_text().splitlines()
     entries = [e for e in map(json.loads, lines) if e["type"] in ("interrupted", "recovered")]
-    assert [e["type"] for e in entries] == ["interrupted", "recovered"]
-    assert entries[1]["reset"] and entries[1]["count"] == 0
+    assert "link.reset" in {e["code"] for e in entries if e["type"] == "interrupted"}
+    (over,) = [e for e in entries if e["type"] == "recovered" and e["reset"]]
+    assert over["count"] == 0
     np.testing.assert_array_equal(
         soundfile.read(tmp_path / "run/audio.wav", dtype="int16")[0], noise(50_000, seed=8)
     )
