@@ -28,12 +28,13 @@ from shiftmcu.host import hearing, labels, models
 from shiftmcu.host import protocol as p
 from shiftmcu.host.controls import Controls
 from shiftmcu.host.device import Device, Emit, connect
-from shiftmcu.host.drift import drift, drift_line
+from shiftmcu.host.drift import drift
 from shiftmcu.host.events import SessionEvent
 from shiftmcu.host.journal import Entry
 from shiftmcu.host.labels import Labels
 from shiftmcu.host.marks import Marks
 from shiftmcu.host.run_folder import RunDegraded, RunFolder, new_folder
+from shiftmcu.host.shared_card import told
 from shiftmcu.host.show import say
 from shiftmcu.host.sources import Source, read_clip
 from shiftmcu.host.view_state import ViewState
@@ -217,15 +218,9 @@ class Monitor:
     def _tell_of(self, card: SoundCard) -> None:
         """The sound card's clock and losses; a loss makes the run degraded."""
         assert self.folder is not None
-        clock = drift_line(self._drift())
-        text = (
-            f"The sound card's clock: {clock}; audio lost {card.overflows} times in the sound "
-            f"system, {card.late} times here."
-        )
-        self.note({"type": "mic", "overflows": card.overflows, "late": card.late, "text": text})
-        for code, times in (("mic.overflow", card.overflows), ("mic.late", card.late)):
-            if times:
-                self.folder.issues.append({"code": code, "message": text})
+        entry, issues = told(card, self._drift())
+        self.note(entry)
+        self.folder.issues += issues
 
     # --- beginning and end ---------------------------------------------------------------------
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftmcu.audio import SAMPLE_RATE_HZ, read_audio
+from shiftmcu.host.shared_card import Card
 from shiftmcu.host.show import say
-from shiftmcu.soundcard import CallbackCard
 
 __all__ = ["Source", "read_clip"]
 
@@ -49,7 +49,7 @@ class Source:
                 yield pcm[at : at + _BLOCK_SAMPLES]
                 at += _BLOCK_SAMPLES
 
-    def of_card(self, card: CallbackCard) -> Iterator[NDArray[np.int16]]:
+    def of_card(self, card: Card) -> Iterator[NDArray[np.int16]]:
         card.begin()
         while not self.stop.is_set():
             heard = card.read()

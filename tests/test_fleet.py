@@ -134,8 +134,9 @@ def test_a_board_that_vanishes_ends_alone(tmp_path: Path) -> None:
     assert issues == dict(zip(names, (False, True), strict=True))
 
 
-def test_several_boards_hear_files_only(tmp_path: Path) -> None:
-    args = arguments(monitor, "--board", "native:2", "--mic", "--out", tmp_path / "runs")
+def test_several_boards_have_no_ears_of_their_own(tmp_path: Path) -> None:
+    words = ("--board", "native:2", "--source", "board", "--out", tmp_path / "runs")
+    args = arguments(monitor, *words)
     with pytest.raises(UsageError) as caught:
         monitor.run(args, emit=emit)
     assert caught.value.code == "fleet.source"
