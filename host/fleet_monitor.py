@@ -24,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftmcu.audio import SAMPLE_RATE_HZ, read_audio
-from shiftmcu.clocks import ClockFit
 from shiftmcu.errors import LinkError, ShiftMcuError, UsageError
 from shiftmcu.host import models
 from shiftmcu.host import protocol as p
@@ -92,11 +91,11 @@ class Member:
         for _ in self.device.turns(source.of_card(self.ear), want=WANT, exact=False):
             yield
 
-    def tell_of(self, card: ClockFit) -> None:
+    def tell_of(self, card: SoundCard | None) -> None:
         """The microphone's clock against the board's, and its losses: they degrade the run."""
-        if self.ear is None:
+        if self.ear is None or card is None:
             return
-        entry, issues = told(self.ear, drift(self.device.clock, card))
+        entry, issues = told(self.ear, drift(self.device.clock, card.clock))
         self.folder.note(entry)
         self.folder.issues += issues
 
@@ -151,8 +150,8 @@ class FleetMonitor:
                 self._serve()
             finally:
                 self.wall_s, self.cpu_s = time.monotonic() - start, _cpu_s() - cpu
-                for member in self.members if self._card else ():
-                    member.tell_of(self._card.clock)
+                for member in self.members:
+                    member.tell_of(self._card)
         for member in self.members:
             if member.error is not None:
                 self.failures.add(member.target, member.error)
@@ -199,7 +198,9 @@ class FleetMonitor:
                     files = self._emit(self._model.graph)
                     builds[target.where] = build_firmware(target.where, files)
                 device, folder = self._connect(target, builds.get(target.where), stack)
-                self.members.append(Member(target, device, folder, shared and shared.ear()))
+                self.members.append(
+                    Member(target, device, folder, shared.ear() if shared else None)
+                )
 
     def _connect(
         self, target: Target, build: Any, stack: contextlib.ExitStack

@@ -1,7 +1,7 @@
 """One microphone for several boards: captured once, and every board its own place in it.
 
 shared = SharedCard(card)
-ears = [shared.ear() for board in boards]     # each: begin(), then read(), as of the card itself
+ears = [shared.ear() for _ in boards]     # each: begin(), then read(), as of the card itself
 """
 
 from __future__ import annotations
