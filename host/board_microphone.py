@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftmcu.host import protocol as p
-from shiftmcu.host.device import Device, connect
+from shiftmcu.host.connect import connect
+from shiftmcu.host.device import Device
 from shiftmcu.host.hearing import Recording
 from shiftmcu.host.show import say
 

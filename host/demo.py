@@ -17,7 +17,8 @@ from shiftmcu.decisions import Event
 from shiftmcu.errors import CheckFailed, ToolMissing, UsageError
 from shiftmcu.host import models
 from shiftmcu.host.clip import ClipResult
-from shiftmcu.host.device import Device, Emit, connect
+from shiftmcu.host.connect import Emit, connect
+from shiftmcu.host.device import Device
 from shiftmcu.host.models import Model
 from shiftmcu.host.parity import difference, outcome_of
 from shiftmcu.host.show import cost, intent_line, model_line, rejected_line, say

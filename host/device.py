@@ -1,7 +1,6 @@
-"""A board that answers: ``connect`` opens or starts one, ``Device`` plays clips on it.
+"""A board that answers: clips are played on it, its clock is read, its model tested and changed.
 
-with connect("stm32f405-qemu", model=model, emit=emit) as device:
-    result = device.run_clip(pcm)            # every int32 logit, the events, the ticks
+``host/connect.py`` opens or starts one.
 """
 
 from __future__ import annotations
@@ -11,9 +10,8 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -21,35 +19,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 import shiftmcu
-from shiftmcu import boards
-from shiftmcu.blob import QuantGraph
 from shiftmcu.clocks import ClockFit, Reading, reading_of
-from shiftmcu.errors import LinkError, ShiftMcuError, UsageError
-from shiftmcu.host import models
+from shiftmcu.errors import LinkError, ShiftMcuError
 from shiftmcu.host import protocol as p
-from shiftmcu.host.build import BuildResult, build_firmware
+from shiftmcu.host.build import BuildResult
 from shiftmcu.host.clip import ClipCollector, ClipResult, Intent
-from shiftmcu.host.emulator import Emulator, start
-from shiftmcu.host.events import EMULATED, Connected, Counters, Failed, SessionEvent, State, Timing
+from shiftmcu.host.events import Connected, Counters, Failed, SessionEvent, State, Timing
+from shiftmcu.host.exchange import Exchange, MakeSession, plain_session
 from shiftmcu.host.info import BoardInfo, check_model
 from shiftmcu.host.lasting_link import LastingLink
-from shiftmcu.host.link import DEFAULT_BAUD, Link, is_port, open_link
+from shiftmcu.host.link import Link
 from shiftmcu.host.models import Model
-from shiftmcu.host.session import Session
 from shiftmcu.host.show import say_of_link
-from shiftmcu.host.stand_alone import StandAlone
 
-Emit = Callable[[QuantGraph], Mapping[str, str]]
-MakeSession = Callable[[Timing], Session]
-"""Makes the session of a device; its clock must be ``time.monotonic``'s."""
 _REPEATS = 5
-_LIVE_S = 0.01
 _PINGS = 16
-_BACKLOG_BYTES = 16_000
-"""Half a second of audio is queued ahead of the line."""
 
 
-class Device:
+class Device(Exchange):
     """A board with an open link. Close it, or use it in a ``with`` block.
 
     ``model`` gives intents their names; where it is None, the board's INFO does. ``make_session``:
@@ -63,15 +50,13 @@ class Device:
         timing: Timing | None = None,
         make_session: MakeSession | None = None,
     ) -> None:
+        timing = timing or Timing()
+        session = (make_session or plain_session)(timing)
+        super().__init__(LastingLink(link, timing.away_s), session)
         self.model = model
         self.build: BuildResult | None = None
-        self.emulator: Emulator | None = None
         self.fault: p.Fault | None = None
         """How the boot before this one crashed."""
-        timing = timing or Timing()
-        self._link = LastingLink(link, timing.away_s)
-        self._live = False  # audio comes as time passes, and none is there yet
-        self._session = (make_session or _plain_session)(timing)
         self._stream_ids = itertools.count(int.from_bytes(os.urandom(3), "little") << 8)
         self.info = self._greet()
 
@@ -136,7 +121,7 @@ class Device:
         """Play audio of any length as one stream and yield what the board says, ``Done`` last.
 
         ``blocks``: int16 (samples,) each, 16 kHz; taken one by one as the board accepts them. An
-        empty one says that there is nothing yet: the next is asked for ``_LIVE_S`` later.
+        empty one says that there is nothing yet: the next is asked for 10 ms later.
         Raises ``LinkError`` ``link.*``, ``port.*``.
         """
         supply = iter(blocks)
@@ -309,136 +294,3 @@ class Device:
             if error is not None:
                 raise error
         return event.info
-
-    def _feed(self, blocks: Iterator[NDArray[np.int16]]) -> None:
-        """Queue audio as far as it will be sent soon; after the last block the stream ends."""
-        while self._session.backlog_bytes < _BACKLOG_BYTES:
-            block = next(blocks, None)
-            if block is None:
-                self._live = False
-                self._session.finish()
-                return
-            self._live = block.size == 0
-            if self._live:
-                return
-            self._session.write(np.ascontiguousarray(block, dtype="<i2").tobytes())
-
-    def _until(
-        self, last: type | tuple[type, ...], prepare: Callable[[], None] = lambda: None
-    ) -> Iterator[SessionEvent]:
-        """Run the session until an event of type ``last``; that one is yielded too.
-
-        ``prepare`` is called before every step.
-        """
-        while True:
-            prepare()
-            for event in self._step():
-                if isinstance(event, Failed):
-                    raise event.error
-                yield event
-                if isinstance(event, last):
-                    return
-
-    def _step(self) -> list[SessionEvent]:
-        """As ``_exchange``; a port that vanished is opened again when it is back."""
-        try:
-            return self._exchange()
-        except LinkError as error:
-            if error.code != "port.vanished":
-                raise
-            events = self._session.port_gone(error.message)
-            self._link.open_again(error, self.emulator)
-            self._session.port_back()
-            return events
-
-    def _exchange(self, patience_s: float = 1.0) -> list[SessionEvent]:
-        """Send what waits, then take what comes before the session's next deadline, and within
-        ``patience_s``."""
-        if outgoing := self._session.take_outgoing():
-            self._link.write(outgoing)
-        due = self._session.deadline
-        wait = patience_s if due is None else min(patience_s, due - time.monotonic())
-        data = self._link.read(min(wait, _LIVE_S) if self._live else wait)
-        return self._session.receive(data) if data else self._session.tick()
-
-
-def connect(
-    board_or_port: str,
-    *,
-    model: Model | QuantGraph | str | Path | None = None,
-    emit: Emit | None = None,
-    baud: int = DEFAULT_BAUD,
-    make_session: MakeSession | None = None,
-    mic: str = "",
-    stand_alone: StandAlone | None = None,
-    build: BuildResult | None = None,
-    energy: bool = False,
-    wires: int = 0,
-) -> Device:
-    """Open a port, or build and start an emulated board, and greet it.
-
-    ``mic`` is what the PC process board is to hear: ``i2s:FILE`` or ``pdm:FILE``.
-
-    ``energy``: build the quiet firmware for energy windows; ``wires``: the TCP port that the pins
-    of a PC process are wired to.
-
-    ``board_or_port``: a device path, ``socket://host:port``, or a board's name (``native``,
-    ``stm32f405-qemu``). ``emit`` gives the C files of a model (``shiftmcu.convert.emit``): boards
-    are built around their model, and with ``stand_alone`` mode where it is given; ``build`` is one
-    that was made of the same before.
-    Raises the errors of the registry, the build, the emulator and
-    the link; ``port.needed`` for hardware named without its port.
-    """
-    wanted = _as_model(model)
-    if is_port(board_or_port):
-        return _open(board_or_port, wanted, baud=baud, make_session=make_session)
-    board = boards.board(board_or_port)
-    if board.kind == "serial":
-        raise UsageError(
-            "port.needed",
-            f"{board.name} is hardware: say where it is plugged in.",
-            "--port /dev/ttyUSB0 (or /dev/ttyACM0)",
-        )
-    wanted = wanted or models.bundled_model(models.DEFAULT_MODEL)
-    if emit is None:
-        raise AssertionError("connect() builds a board: it needs emit=shiftmcu.convert.emit.emit")
-    build = build or build_firmware(
-        board, emit(wanted.graph), stand_alone=stand_alone, energy=energy
-    )
-    emulator = start(board, build.elf, mic=mic, wires=wires)
-    with contextlib.ExitStack() as undo:
-        undo.callback(emulator.close)
-        try:
-            device = _open(emulator.url, wanted, timing=EMULATED, make_session=make_session)
-        except LinkError:
-            emulator.check()  # says more where it has died
-            raise
-        undo.pop_all()
-    device.build, device.emulator = build, emulator
-    return device
-
-
-def _plain_session(timing: Timing) -> Session:
-    return Session(time.monotonic, timing)
-
-
-def _open(
-    port: str,
-    model: Model | None,
-    *,
-    timing: Timing | None = None,
-    baud: int = DEFAULT_BAUD,
-    make_session: MakeSession | None = None,
-) -> Device:
-    link = open_link(port, baud)
-    try:
-        return Device(link, model, timing, make_session)
-    except BaseException:
-        link.close()
-        raise
-
-
-def _as_model(model: Model | QuantGraph | str | Path | None) -> Model | None:
-    if model is None or isinstance(model, Model):
-        return model
-    return models.of_graph(model) if isinstance(model, QuantGraph) else models.choose(str(model))

@@ -17,7 +17,8 @@ from typing import Any
 
 from shiftmcu.errors import UsageError
 from shiftmcu.host import energy_files, models
-from shiftmcu.host.device import Device, Emit, connect
+from shiftmcu.host.connect import Emit, connect
+from shiftmcu.host.device import Device
 from shiftmcu.host.energy_csv import read_csv
 from shiftmcu.host.energy_error import METERS, Shunt, meter_of
 from shiftmcu.host.energy_figures import Expected

@@ -19,7 +19,8 @@ from shiftmcu.boards import Board
 from shiftmcu.errors import ShiftMcuError, UsageError
 from shiftmcu.host import fleet, models, stand_alone, usb_ports
 from shiftmcu.host.build import BuildResult, build_firmware, esp32_images
-from shiftmcu.host.device import Device, Emit, connect
+from shiftmcu.host.connect import Emit, connect
+from shiftmcu.host.device import Device
 from shiftmcu.host.flash_all import flash_all
 from shiftmcu.host.link import DEFAULT_BAUD
 from shiftmcu.host.models import Model

@@ -15,7 +15,7 @@ from serial.tools import list_ports
 from shiftmcu import boards
 from shiftmcu.errors import BoardNotFound, ShiftMcuError
 from shiftmcu.host.boards_cli import guesses
-from shiftmcu.host.device import connect
+from shiftmcu.host.connect import connect
 from shiftmcu.host.fleet import Target, alone, one_by_one
 from shiftmcu.host.show import say
 

@@ -28,7 +28,8 @@ from shiftmcu.errors import LinkError, ShiftMcuError, UsageError
 from shiftmcu.host import models
 from shiftmcu.host import protocol as p
 from shiftmcu.host.build import build_firmware
-from shiftmcu.host.device import Device, Emit, connect
+from shiftmcu.host.connect import Emit, connect
+from shiftmcu.host.device import Device
 from shiftmcu.host.drift import drift
 from shiftmcu.host.fleet import Failures, FleetFailed, Target
 from shiftmcu.host.journal import Entry

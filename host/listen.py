@@ -17,7 +17,8 @@ from shiftmcu.errors import UsageError
 from shiftmcu.host import hearing, models
 from shiftmcu.host import protocol as p
 from shiftmcu.host.clip import ClipResult, Intent
-from shiftmcu.host.device import Device, Emit, connect
+from shiftmcu.host.connect import Emit, connect
+from shiftmcu.host.device import Device
 from shiftmcu.host.events import BoardText, SessionEvent
 from shiftmcu.host.link import DEFAULT_BAUD
 from shiftmcu.host.models import Model

@@ -26,8 +26,9 @@ from shiftmcu.errors import LinkError, UsageError
 from shiftmcu.fixedpoint import ONE_Q15
 from shiftmcu.host import hearing, labels, models
 from shiftmcu.host import protocol as p
+from shiftmcu.host.connect import Emit, connect
 from shiftmcu.host.controls import Controls
-from shiftmcu.host.device import Device, Emit, connect
+from shiftmcu.host.device import Device
 from shiftmcu.host.drift import drift
 from shiftmcu.host.events import SessionEvent
 from shiftmcu.host.journal import Entry

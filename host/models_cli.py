@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from shiftmcu.host.device import Emit
+from shiftmcu.host.connect import Emit
 from shiftmcu.host.show import say
 from shiftmcu.host.slot_board import add_where, as_json, open_board, table
 from shiftmcu.host.slots import slots_of

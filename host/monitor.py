@@ -20,7 +20,7 @@ from typing import Any
 
 from shiftmcu.errors import ShiftMcuError, UsageError
 from shiftmcu.host import fleet, report, web
-from shiftmcu.host.device import Emit
+from shiftmcu.host.connect import Emit
 from shiftmcu.host.fleet_monitor import FleetMonitor
 from shiftmcu.host.journal import Entry
 from shiftmcu.host.link import DEFAULT_BAUD

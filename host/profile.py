@@ -27,7 +27,8 @@ from shiftmcu.files import write_text
 from shiftmcu.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
 from shiftmcu.host import fleet, models
 from shiftmcu.host import protocol as p
-from shiftmcu.host.device import Device, Emit, connect
+from shiftmcu.host.connect import Emit, connect
+from shiftmcu.host.device import Device
 from shiftmcu.host.link import DEFAULT_BAUD
 from shiftmcu.host.models import Model
 from shiftmcu.host.run_files import part_names

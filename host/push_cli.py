@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shiftmcu.host import models, signing
-from shiftmcu.host.device import Emit
+from shiftmcu.host.connect import Emit
 from shiftmcu.host.push import push
 from shiftmcu.host.show import model_line, say
 from shiftmcu.host.slot_board import add_where, as_json, open_board, table

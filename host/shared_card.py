@@ -1,7 +1,9 @@
 """One microphone for several boards: captured once, and every board its own place in it.
 
-shared = SharedCard(card)
-ears = [shared.ear() for _ in boards]     # each: begin(), then read(), as of the card itself
+    shared = SharedCard(card)
+    ears = [shared.ear() for _ in boards]
+
+Every ear has ``begin`` and ``read`` as the card itself has.
 """
 
 from __future__ import annotations

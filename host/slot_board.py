@@ -12,7 +12,8 @@ from shiftmcu.errors import UsageError
 from shiftmcu.files import cache_folder
 from shiftmcu.host import models, usb_ports
 from shiftmcu.host.build import build_firmware
-from shiftmcu.host.device import Device, Emit
+from shiftmcu.host.connect import Emit
+from shiftmcu.host.device import Device
 from shiftmcu.host.emulator import start
 from shiftmcu.host.events import Timing
 from shiftmcu.host.link import DEFAULT_BAUD, open_link

@@ -21,7 +21,7 @@ from shiftmcu.audio import read_audio
 from shiftmcu.errors import CheckFailed, UsageError
 from shiftmcu.host import layers, models, usb_ports
 from shiftmcu.host.accuracy import Accuracy
-from shiftmcu.host.device import Emit, connect
+from shiftmcu.host.connect import Emit, connect
 from shiftmcu.host.difference import Difference
 from shiftmcu.host.junit import write_junit
 from shiftmcu.host.link import DEFAULT_BAUD, is_port

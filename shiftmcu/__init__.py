@@ -64,7 +64,7 @@ def read_pcm(path: str | Path) -> NDArray[np.int16]:
 def connect(board_or_port: str, model: QuantGraph | str | Path | None = None) -> Any:
     """A device: a port that is opened, or a board that is built and started; use it in ``with``."""
     from shiftmcu.convert.emit import emit
-    from shiftmcu.host.device import connect as open_device
+    from shiftmcu.host.connect import connect as open_device
 
     return open_device(board_or_port, model=model, emit=emit)
 

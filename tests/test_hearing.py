@@ -20,7 +20,7 @@ from shiftmcu.errors import LinkError, UsageError
 from shiftmcu.host import emulator, hearing, listen, models
 from shiftmcu.host import protocol as p
 from shiftmcu.host.build import build_firmware
-from shiftmcu.host.device import connect
+from shiftmcu.host.connect import connect
 from shiftmcu.host.events import SessionEvent
 from shiftmcu.microphone import Format
 

@@ -16,7 +16,8 @@ import pytest
 
 from shiftmcu.errors import BoardNotFound, LinkError, ShiftMcuError, UsageError
 from shiftmcu.host import protocol as p
-from shiftmcu.host.device import Device, connect
+from shiftmcu.host.connect import connect
+from shiftmcu.host.device import Device
 from shiftmcu.host.events import Timing
 from shiftmcu.host.fake_device import Behaviour, ChecksumEngine, FakeBoard
 from shiftmcu.host.fake_link import BOOT_TEXT, FakeDevice, FaultyLine

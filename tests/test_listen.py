@@ -16,7 +16,8 @@ from shiftmcu.convert.emit import emit
 from shiftmcu.errors import BoardNotFound, LinkError, UsageError
 from shiftmcu.host import listen
 from shiftmcu.host import protocol as p
-from shiftmcu.host.device import Device, connect
+from shiftmcu.host.connect import connect
+from shiftmcu.host.device import Device
 from shiftmcu.host.events import Timing
 from shiftmcu.host.fake_device import FakeBoard
 from shiftmcu.host.fake_link import DamagedPort, FakeDevice, FaultyLine

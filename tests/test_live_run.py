@@ -23,7 +23,8 @@ from shiftmcu.errors import UsageError
 from shiftmcu.host import models, monitor
 from shiftmcu.host import protocol as p
 from shiftmcu.host.candidates import Judge
-from shiftmcu.host.device import Device, connect
+from shiftmcu.host.connect import connect
+from shiftmcu.host.device import Device
 from shiftmcu.host.events import RuleRefused
 from shiftmcu.host.fake_device import Behaviour, FakeBoard
 from shiftmcu.host.fake_link import FakeDevice

@@ -27,8 +27,9 @@ from shiftmcu.frontend import HOP_SAMPLES, WINDOW_SAMPLES
 from shiftmcu.host import emulator, hearing, monitor
 from shiftmcu.host import protocol as p
 from shiftmcu.host.build import build_firmware
+from shiftmcu.host.connect import connect
 from shiftmcu.host.course import Course, Grid
-from shiftmcu.host.device import Device, connect
+from shiftmcu.host.device import Device
 from shiftmcu.host.events import Interrupted, Recovered, State, Timing
 from shiftmcu.host.fake_device import Behaviour, FakeBoard
 from shiftmcu.host.fake_line import KINDS, Fault, WornPort, address_of

@@ -24,7 +24,7 @@ from shiftmcu.convert.emit import emit
 from shiftmcu.errors import UsageError
 from shiftmcu.host import emulator, models, stand_alone
 from shiftmcu.host.build import build_firmware
-from shiftmcu.host.device import connect
+from shiftmcu.host.connect import connect
 from shiftmcu.host.stand_alone import StandAlone
 from shiftmcu.microphone import Format
 

@@ -16,7 +16,7 @@ from shiftmcu.convert.emit import emit
 from shiftmcu.convert.plan import plan
 from shiftmcu.errors import ShiftMcuError
 from shiftmcu.host import drive, emulator, flash, pio, upload_faults, upload_tools
-from shiftmcu.host.device import connect
+from shiftmcu.host.connect import connect
 from shiftmcu.host.fake_device import FakeBoard
 from shiftmcu.host.fake_drive import FakeDrive
 from shiftmcu.host.fake_link import FakeDevice

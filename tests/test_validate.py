@@ -25,7 +25,7 @@ from shiftmcu.host import emulator, layers, models, parity, validate
 from shiftmcu.host import protocol as p
 from shiftmcu.host.accuracy import Accuracy
 from shiftmcu.host.build import build_firmware
-from shiftmcu.host.device import connect
+from shiftmcu.host.connect import connect
 from shiftmcu.host.fake_link import DamagedPort, FaultyLine
 from shiftmcu.host.frame import Decoder, Packet
 from shiftmcu.host.models import Model
