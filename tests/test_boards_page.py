@@ -37,3 +37,11 @@ def test_unequal_clips_are_no_emulation(maker: ModuleType) -> None:
     assert maker.state_of(board, {board.name: seen}) == "built"
     assert maker.state_of(board, {board.name: {**seen, "equal": 50}}) == "emulated"
     assert maker.state_of(board, {}) == "written"
+
+
+def test_what_was_seen_by_hand_claims_no_state(maker: ModuleType) -> None:
+    board = boards.board("esp32")
+    seen = {"clips": 50, "equal": 50, "by_hand": "booted"}
+    assert maker.state_of(board, {board.name: seen}) == "written"
+    row = next(r for r in maker.table(maker.recorded()).splitlines() if r.startswith("| `esp32`<"))
+    assert "by hand, not in CI" in row and "never run on hardware" in row

@@ -2,7 +2,8 @@
  * esp_timer, ticks from the core's cycle counter (interrupts of the system are in them), an I2S
  * microphone (left channel) through IDF's i2s_std, whose DMA buffers hold 160 ms.
  *
- * Written against IDF's headers, never run on hardware. */
+ * Booted and compared in an emulator that has no I2S: the microphone is only compiled. Never run on
+ * hardware. */
 #include "port.h"
 
 #include "driver/gpio.h"

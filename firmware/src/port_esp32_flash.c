@@ -1,7 +1,7 @@
 /* The model slots of the ESP32 family: the partitions model_a and model_b of partitions.csv, read
  * through the cache where ESP-IDF maps them (ESP-IDF 5.1 to 5.3, "Partitions API").
  *
- * Written against IDF's headers, never run. */
+ * Run in an emulator, never on hardware. */
 #include "port.h"
 #include "slots.h"
 

@@ -1,4 +1,4 @@
-/* ESP32 family: two open-drain pins for i2c.c. Written against IDF's headers, never run. */
+/* ESP32 family: two open-drain pins for i2c.c. Compiled, never run. */
 #include "port.h"
 
 #ifdef SMCU_I2C
