@@ -4,8 +4,9 @@
     python tools/boards_page.py --record   build every board, run every emulated one, note the
                                            results in docs/boards-results.json, write the table
 
-A row says `emulated` only where real clips were equal there, `built` only where it was linked. A result
-with "by_hand" in it was seen once, with tools that CI does not have: it is kept, and claims no state.
+A row says `emulated` only where real clips were equal there, `built` only where it was linked. A
+result with "by_hand" in it was seen once, with tools that CI has not: it is kept, and claims no
+state.
 """
 
 from __future__ import annotations
