@@ -39,7 +39,8 @@ soak: setup
 
 fuzz: setup
 	.venv/bin/python tests/c/fuzz.py --runs 1000000
-	.venv/bin/python tests/c/fuzz_link.py
+	.venv/bin/python tests/c/fuzz_link.py packets
+	.venv/bin/python tests/c/fuzz_link.py firmware
 	.venv/bin/python tests/fuzz_host.py packets
 	.venv/bin/python tests/fuzz_host.py session
 

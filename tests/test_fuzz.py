@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,16 +31,36 @@ def test_conversations_are_clean_under_the_sanitizers(compiler: str, tmp_path: P
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_a_short_run_of_the_boards_side_finds_nothing(tmp_path: Path) -> None:
+def _fuzzer(build: Callable[..., Path], *args: Path) -> Path:
     if shutil.which("clang") is None:
         pytest.skip("clang is not installed")
     try:
-        program = fuzz_link.build(tmp_path)
+        return build(*args)
     except subprocess.CalledProcessError:
         pytest.skip("clang has no libFuzzer (compiler-rt)")
+
+
+@pytest.mark.parametrize(
+    ("build", "runs"), [(fuzz_link.build_packets, 30_000), (fuzz_link.build, 3000)]
+)
+def test_a_short_run_of_the_boards_side_finds_nothing(
+    build: Callable[..., Path], runs: int, tmp_path: Path
+) -> None:
+    program = _fuzzer(build, tmp_path)
     seeds = fuzz_link.write_seeds(tmp_path / "seeds")
-    code = fuzz.run(program, tmp_path, 3000, corpus=seeds, max_bytes=fuzz_link.MAX_BYTES)
+    code = fuzz.run(program, tmp_path, runs, corpus=seeds, max_bytes=fuzz_link.MAX_BYTES)
     assert code == 0, (tmp_path / "log1.txt").read_text()[-3000:]
+
+
+def test_a_decoder_that_miscounts_is_found(tmp_path: Path) -> None:
+    text = (fuzz.LIBRARY / "frame.c").read_text(encoding="utf-8")
+    wrong = tmp_path / "frame.c"
+    wrong.write_text(text.replace("errors += !empty", "errors += empty"), encoding="utf-8")
+    assert wrong.read_text(encoding="utf-8") != text
+    program = _fuzzer(fuzz_link.build_packets, tmp_path, wrong)
+    seeds = fuzz_link.write_seeds(tmp_path / "seeds")
+    assert fuzz.run(program, tmp_path, 30_000, corpus=seeds, max_bytes=fuzz_link.MAX_BYTES) != 0
+    assert "the count of packets and errors" in (tmp_path / "log1.txt").read_text()
 
 
 @needs_atheris

@@ -1,13 +1,16 @@
-"""Fuzz the board's side of the link with libFuzzer, ASan and UBSan: the whole firmware but main.
+"""Fuzz the board's side of the link with libFuzzer, ASan and UBSan.
 
-    python tests/c/fuzz_link.py [--runs N] [--jobs N]     (make fuzz: 10,000,000 runs)
+    python tests/c/fuzz_link.py packets|firmware [--runs N] [--jobs N]
 
-The seeds are whole conversations. A crash leaves its input in build/fuzz-link. Exit code 1 then.
+``packets``: decoder and encoder of packets. ``firmware``: all of the firmware but main, which is a
+hundred times slower. The seeds are whole conversations. A crash leaves its input in
+build/fuzz-link-packets or -firmware. Exit code 1 then.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +30,7 @@ from host_rig import noise
 from firmware import compile_firmware
 
 HARNESS = fuzz.HERE / "link" / "fuzz_link.c"
+PACKETS_HARNESS = fuzz.HERE / "link" / "fuzz_frame.c"
 RAW, FAR = b"\x80", b"\x40"
 """First bytes of an input: see the harness."""
 MAX_BYTES = 1500
@@ -51,6 +55,15 @@ def build(folder: Path, compiler: str = "clang", *, fuzzer: bool = True) -> Path
     options = ["-fsanitize=fuzzer"] if fuzzer else ["-DFUZZ_MAIN"]
     command = [compiler, *fuzz.CHECKS]
     compile_firmware(HARNESS, small_model(), program, command, options)
+    return program
+
+
+def build_packets(folder: Path, frame: Path = fuzz.LIBRARY / "frame.c") -> Path:
+    """Compile the packets' decoder and encoder alone into ``folder``."""
+    program = folder / "fuzz_frame"
+    parts = [frame, fuzz.LIBRARY / "bytes.c"]
+    command = ["clang", "-std=c99", *fuzz.CHECKS, "-fsanitize=fuzzer", f"-I{fuzz.LIBRARY}"]
+    subprocess.run([*command, PACKETS_HARNESS, *parts, "-o", program], check=True)
     return program
 
 
@@ -85,12 +98,14 @@ def write_seeds(folder: Path) -> Path:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("target", choices=["packets", "firmware"])
     parser.add_argument("--runs", type=int, default=10_000_000, help="inputs in total")
     parser.add_argument("--jobs", type=int, default=2, help="processes side by side")
     arguments = parser.parse_args()
-    folder = fuzz.work_folder("fuzz-link")
+    folder = fuzz.work_folder(f"fuzz-link-{arguments.target}")
     seeds = write_seeds(folder / "seeds")
-    code = fuzz.run(build(folder), folder, arguments.runs, arguments.jobs, seeds, MAX_BYTES)
+    program = build(folder) if arguments.target == "firmware" else build_packets(folder)
+    code = fuzz.run(program, folder, arguments.runs, arguments.jobs, seeds, MAX_BYTES)
     return fuzz.report(folder, code)
 
 
