@@ -112,15 +112,21 @@ static void send_done(void)
     smcu_wire_send();
 }
 
+size_t smcu_session_push(const int16_t *pcm, size_t n, smcu_result_t *result)
+{
+    smcu_port_alive();
+    smcu_port_gate(true);
+    const size_t taken = smcu_stream_push(&smcu_stream, pcm, n, result);
+    smcu_port_gate(false);
+    return taken;
+}
+
 static void push(const int16_t *pcm, size_t n)
 {
     while (n > 0) {
         smcu_result_t result;
+        const size_t taken = smcu_session_push(pcm, n, &result);
 
-        smcu_port_alive();
-        smcu_port_gate(true);
-        const size_t taken = smcu_stream_push(&smcu_stream, pcm, n, &result);
-        smcu_port_gate(false);
         pcm += taken;
         n -= taken;
         if (result.decided) {

@@ -31,6 +31,10 @@ const smcu_model_t *smcu_session_model(void);
 
 bool smcu_session_running(void);
 
+/* Samples for the stream, up to its next decision at most, with the gate pin high: how many were
+ * taken. */
+size_t smcu_session_push(const int16_t *pcm, size_t n, smcu_result_t *result);
+
 /* Forgets the running stream without a DONE, and the RULE: the model's own holds again. */
 void smcu_session_abandon(void);
 

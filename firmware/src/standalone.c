@@ -191,11 +191,8 @@ static void push(const int16_t *pcm, size_t n)
 {
     while (n > 0) {
         smcu_result_t result;
+        const size_t taken = smcu_session_push(pcm, n, &result);
 
-        smcu_port_alive();
-        smcu_port_gate(true);
-        const size_t taken = smcu_stream_push(&smcu_stream, pcm, n, &result);
-        smcu_port_gate(false);
         pcm += taken;
         n -= taken;
         if (result.has_event) {
