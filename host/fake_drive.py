@@ -7,41 +7,26 @@ with FakeDrive(Path("NODE_F446RE")) as drive:
 from __future__ import annotations
 
 import shutil
-import threading
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+
+from shiftmcu.host.fake_thread import InThread
 
 DETAILS = "Version: 0221\nBuild: Jan  7 2019 16:29:33\n"
 _POLL_S = 0.02
 _AWAY_S = 0.2
 
 
-class FakeDrive:
+class FakeDrive(InThread):
     """``fail``: what FAIL.TXT says, or None. ``deaf``: it takes files and does nothing."""
 
     def __init__(self, folder: Path, *, fail: str | None = None, deaf: bool = False) -> None:
+        super().__init__("fake drive")
         self.folder = folder
         self.programmed: dict[str, bytes] = {}
         self._fail = fail
         self._deaf = deaf
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="fake drive", daemon=True)
         self._appear()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def _appear(self) -> None:
         self.folder.mkdir()

@@ -13,15 +13,13 @@ import errno
 import os
 import select
 import socket
-import threading
 import time
 import tty
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from shiftmcu.host.fake_esp import FakeEsp
 from shiftmcu.host.fake_link import PortServer
+from shiftmcu.host.fake_thread import InThread
 
 _POLL_S = 0.02
 
@@ -49,32 +47,18 @@ class EspSocket(PortServer):
             self.chip.let_go()
 
 
-class EspPty:
+class EspPty(InThread):
     """A pseudo terminal that ``path`` (a link) leads to. While the chip is gone, so is ``path``."""
 
     def __init__(self, chip: FakeEsp, path: Path) -> None:
+        super().__init__("fake chip")
         self.chip = chip
         self.path = path
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="fake chip", daemon=True)
         self._master = self._plug_in()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the thread; the port is gone."""
-        self._stop.set()
-        self._thread.join()
+        super().close()
         if not self.chip.gone:
             self._unplug()
 

@@ -13,13 +13,12 @@ import contextlib
 import random
 import select
 import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
+
+from shiftmcu.host.fake_thread import InThread
 
 __all__ = ["KINDS", "Fault", "WornPort", "address_of"]
 
@@ -44,7 +43,7 @@ def address_of(url: str) -> tuple[str, int]:
     return host, int(port)
 
 
-class WornPort:
+class WornPort(InThread):
     """A listening socket that leads to the board at ``address``; one host at a time.
 
     ``reset`` resets the board and returns when it is being reset. A board that is away for a while
@@ -54,6 +53,7 @@ class WornPort:
     def __init__(
         self, address: tuple[str, int], reset: Callable[[], None] = lambda: None, seed: int = 0
     ) -> None:
+        super().__init__("worn port")
         self._address = address
         self._reset = reset
         self._random = random.Random(seed)
@@ -64,8 +64,6 @@ class WornPort:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._port = self._listener.getsockname()[1]
         self._board: socket.socket | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="worn port", daemon=True)
         self.url = f"socket://127.0.0.1:{self._port}"
         self.restored_at: list[float] = []
 
@@ -73,18 +71,8 @@ class WornPort:
         """What will happen, in order."""
         self._faults.extend(faults)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
+    def close(self) -> None:
+        super().close()
         self._listener.close()
         if self._board is not None:
             self._board.close()

@@ -10,14 +10,12 @@ import contextlib
 import random
 import select
 import socket
-import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from shiftmcu.host.fake_device import FakeBoard
+from shiftmcu.host.fake_thread import InThread
 
 BOOT_TEXT = b"rst:0x1 (POWERON_RESET),boot:0x13\r\nentry 0x400805f0\r\n"
 _POLL_S = 0.05
@@ -63,32 +61,18 @@ class FaultyLine:
         return bytes(flipped)
 
 
-class PortServer(ABC):
+class PortServer(InThread):
     """A listening socket on this machine, served by a thread; one host at a time."""
 
     def __init__(self) -> None:
+        super().__init__("fake link")
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(_POLL_S)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="fake link", daemon=True)
         self.url = f"socket://127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the thread and the socket; whoever is connected sees the port vanish."""
-        self._stop.set()
-        self._thread.join()
+        super().close()
         self._listener.close()
 
     def _serve(self) -> None:

@@ -14,11 +14,11 @@ import pty
 import select
 import threading
 import tty
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from shiftmcu.host.fake_thread import InThread
 
 __all__ = ["AMPS_PER_STEP", "FakePpk2", "samples"]
 
@@ -49,10 +49,11 @@ def metadata() -> bytes:
     return "\n".join([*lines, "HW: 9173", "IA: 56", "END"]).encode()
 
 
-class FakePpk2:
+class FakePpk2(InThread):
     """``stream`` is sent after every AVERAGE_START, as fast as it is read."""
 
     def __init__(self, stream: bytes, *, calibration: bytes | None = None) -> None:
+        super().__init__("fake ppk2")
         self._stream = stream
         self._calibration = metadata() if calibration is None else calibration
         self.commands: list[int] = []
@@ -61,9 +62,6 @@ class FakePpk2:
         self._master, self._slave = pty.openpty()
         tty.setraw(self._slave)
         self.port = os.ttyname(self._slave)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
 
     def _serve(self) -> None:
         skip = 0
@@ -90,16 +88,7 @@ class FakePpk2:
                     return
             self.sent.set()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join(2.0)
+    def close(self) -> None:
+        super().close()
         os.close(self._slave)
         os.close(self._master)

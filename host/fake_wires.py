@@ -12,17 +12,16 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-import threading
-from types import TracebackType
-from typing import Self
 
 from shiftmcu.host.fake_ina import Part
 from shiftmcu.host.fake_load import Load
+from shiftmcu.host.fake_thread import InThread
 
 __all__ = ["I2cTarget", "Wires"]
 
 CLOCK, DATA, GATE, ASK = 1, 2, 4, 128
 _MESSAGE = struct.Struct("<BQ")
+_POLL_S = 0.05
 
 
 class I2cTarget:
@@ -112,29 +111,42 @@ class I2cTarget:
         self._drives, self._acknowledging = 0, True
 
 
-class Wires:
+class Wires(InThread):
     """A TCP port for the pins of one PC process."""
 
     def __init__(self, part: Part | None, load: Load | None = None) -> None:
+        super().__init__("fake wires")
         self.load = load or (part.load if part else None)
         self._target = I2cTarget(part) if part else None
         self._server = socket.create_server(("127.0.0.1", 0), backlog=1)
         self.port = int(self._server.getsockname()[1])
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
 
     def _serve(self) -> None:
+        self._server.settimeout(_POLL_S)
         with contextlib.suppress(OSError):
-            peer, _ = self._server.accept()
-            with peer:
-                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                waiting = b""
-                while data := peer.recv(65536):
-                    waiting += data
-                    whole = len(waiting) // _MESSAGE.size * _MESSAGE.size
-                    for flags, t_ns in _MESSAGE.iter_unpack(waiting[:whole]):
-                        self._message(peer, flags, t_ns / 1e9)
-                    waiting = waiting[whole:]
+            while not self._stop.is_set():
+                with contextlib.suppress(TimeoutError):
+                    peer, _ = self._server.accept()
+                    with peer:
+                        self._listen(peer)
+                    return
+
+    def _listen(self, peer: socket.socket) -> None:
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer.settimeout(_POLL_S)
+        waiting = b""
+        while not self._stop.is_set():
+            try:
+                data = peer.recv(65536)
+            except TimeoutError:
+                continue
+            if not data:
+                return
+            waiting += data
+            whole = len(waiting) // _MESSAGE.size * _MESSAGE.size
+            for flags, t_ns in _MESSAGE.iter_unpack(waiting[:whole]):
+                self._message(peer, flags, t_ns / 1e9)
+            waiting = waiting[whole:]
 
     def _message(self, peer: socket.socket, flags: int, t_s: float) -> None:
         if flags & ASK:
@@ -146,14 +158,6 @@ class Wires:
         if self._target:
             self._target.lines(flags & CLOCK, (flags & DATA) >> 1, t_s)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        super().close()
         self._server.close()
-        self._thread.join(2.0)

@@ -17,17 +17,9 @@ from shiftmcu.host.code_id import told_apart
 from shiftmcu.host.events import Counters, SessionEvent, Timing
 from shiftmcu.host.journal import Entry
 from shiftmcu.host.link_log import Kind, LogReader, Record
+from shiftmcu.host.manifest import is_cut, issues_of, manifest_of, write_manifest
 from shiftmcu.host.run_files import DERIVED, LAYERS, RunFiles
-from shiftmcu.host.run_folder import (
-    LOG,
-    MODEL,
-    RunDegraded,
-    finish,
-    is_cut,
-    issues_of,
-    manifest_of,
-    write_manifest,
-)
+from shiftmcu.host.run_folder import LOG, MODEL, RunDegraded, finish
 from shiftmcu.host.show import say
 
 __all__ = ["Replayed", "add_arguments", "replay", "replay_cut", "run"]

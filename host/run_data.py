@@ -17,9 +17,10 @@ from typing import Any
 from shiftmcu.errors import UsageError
 from shiftmcu.host import models
 from shiftmcu.host.journal import Entry
+from shiftmcu.host.manifest import is_cut, manifest_of
 from shiftmcu.host.models import Model
 from shiftmcu.host.replay import Replayed, replay_cut
-from shiftmcu.host.run_folder import MODEL, is_cut, manifest_of
+from shiftmcu.host.run_folder import MODEL
 
 __all__ = ["INSTRUCTIONS", "Heard", "Row", "RunData", "read"]
 

@@ -25,7 +25,7 @@ from shiftmcu.host.fake_esp_port import EspPty
 from shiftmcu.host.fake_link import FakeDevice
 from shiftmcu.host.flash_all import flash_all
 from shiftmcu.host.fleet import Target
-from shiftmcu.host.run_folder import manifest_of
+from shiftmcu.host.manifest import manifest_of
 
 
 def plugged(monkeypatch: pytest.MonkeyPatch, *ports: tuple[str, str | None, str | None]) -> None:

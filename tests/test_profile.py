@@ -20,7 +20,8 @@ from shiftmcu.convert.emit import emit
 from shiftmcu.convert.plan import plan
 from shiftmcu.errors import UsageError
 from shiftmcu.host import emulator, profile, replay
-from shiftmcu.host.run_folder import manifest_of
+from shiftmcu.host.manifest import manifest_of
+from shiftmcu.host.profile_figures import Part, Profile, table
 
 N = 12
 SCHEMA = Path(profile.__file__).parent / "schemas" / "profile.schema.json"
@@ -95,8 +96,8 @@ def test_boards_without_room_say_so(tmp_path: Path) -> None:
 
 
 def test_the_table_names_what_is_an_estimate() -> None:
-    part = profile.Part("conv", "conv1d", 100.0, 110.0, 0.5, 50.0, 90.0)
-    made = profile.Profile(
+    part = Part("conv", "conv1d", 100.0, 110.0, 0.5, 50.0, 90.0)
+    made = Profile(
         *(
             "b",
             "mcu",
@@ -113,7 +114,7 @@ def test_the_table_names_what_is_an_estimate() -> None:
         ),
         *(part, (part,), part, part, 0.001),
     )
-    text = profile.table(made)
+    text = table(made)
     assert "cycles (measured)" in text and "plan (estimate)" in text and "168 MHz" in text
     assert "2.00" in text and "+0.10%" in text
 

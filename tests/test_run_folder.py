@@ -28,8 +28,9 @@ from shiftmcu.host.fake_device import Behaviour, ChecksumEngine, FakeBoard
 from shiftmcu.host.fake_link import FakeDevice, FaultyLine
 from shiftmcu.host.link import open_link
 from shiftmcu.host.link_log import Kind, LinkLog, LogReader, Record
+from shiftmcu.host.manifest import manifest_of
 from shiftmcu.host.run_files import DERIVED
-from shiftmcu.host.run_folder import RunDegraded, RunFolder, manifest_of
+from shiftmcu.host.run_folder import RunDegraded, RunFolder
 
 SCHEMAS = Path(monitor.__file__).parent / "schemas"
 INFO = {"board": "fake", "tick_unit": "ns", "tick_hz": "1000000000", "slots": "a:x|y"}

@@ -18,7 +18,8 @@ from host_rig import arguments, model, needs_cc, noise, write_model
 from shiftmcu import native, soundcard
 from shiftmcu.convert.emit import emit
 from shiftmcu.host import fleet_monitor, monitor, replay
-from shiftmcu.host.run_folder import RunDegraded, manifest_of
+from shiftmcu.host.manifest import manifest_of
+from shiftmcu.host.run_folder import RunDegraded
 from shiftmcu.host.shared_card import SharedCard
 from shiftmcu.soundcard import CallbackCard
 
