@@ -62,6 +62,7 @@ def test_every_board_has_its_environments() -> None:
             assert f"env:{board.environment}" in ini, board.name
         if board.family not in ("native", "esp32"):
             assert f"env:{board.environment}_local" in ini, board.name
+    assert ini["esp32"]["build_src_filter"] == ""  # else model.c would be compiled twice
 
 
 def test_unknown_board_names_near_ones() -> None:
