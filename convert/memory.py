@@ -26,7 +26,7 @@ MICROPHONE_BYTES = 4872
 DMA_SAMPLES = 320
 DEFAULT_RING_BYTES = 2048  # of a board that is not named: ring.h's own default
 # smcu_stack_min_bytes of link.ld.in, and an allowance for all other static data.
-RESERVED_RAM_BYTES = 4096 + 512
+RESERVED_RAM_BYTES = 3072 + 512
 # Code and constants of the firmware without the model: an allowance.
 FIRMWARE_FLASH_BYTES = 32768
 MICROPHONE_FLASH_BYTES = 8192  # more, with a microphone

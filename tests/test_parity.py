@@ -50,5 +50,5 @@ def test_the_smallest_board_has_room() -> None:
     need_tools("microbit-qemu")
     built = build_firmware("microbit-qemu", emit(models.choose(MODEL).graph))
     assert built.symbols["smcu_rx_ring"] == 1024 + 12
-    assert built.data_bytes + built.bss_bytes <= 16 * 1024 - 4096
+    assert built.data_bytes + built.bss_bytes <= 16 * 1024 - 3072
     assert "smcu_rx_ring" in built.map.read_text()

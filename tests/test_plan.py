@@ -68,7 +68,7 @@ def test_ram_equals_the_symbols_of_the_linker_map(
     made = plan(graph, board)
     assert {name: built.symbols[name] for name, _ in made.ram} == dict(made.ram)
     others = built.data_bytes + built.bss_bytes - made.ram_bytes
-    assert 0 <= others <= RESERVED_RAM_BYTES - 4096
+    assert 0 <= others <= RESERVED_RAM_BYTES - 3072
     more = MICROPHONE_FLASH_BYTES * bool(built.board.mic)
     more += PUSH_FLASH_BYTES * bool(built.board.slot_bytes)
     assert built.code_bytes <= FIRMWARE_FLASH_BYTES + more

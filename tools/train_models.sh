@@ -93,24 +93,51 @@ barista_fold() {    # what the card says of people it never heard: two folds of 
 }
 
 # fsc: one stage of training, starting from the back bone of an earlier run
-stage() {    # name of the stage, seed, epochs, learning rate, run whose back bone it starts from
-    shiftmcu train --name fsc-tiny --network tiny --method s3 --bits 3 --seed "$2" \
-        --epochs "$3" --batch 64 --lr "$4" --dropout 0.1 --rejects 0.5 --variants 3 \
-        --init "runs/$5/model.keras" --data "csv:$corpus/labels.csv" \
-        --aux "csv:$speech/gsc/labels.csv" --reject "csv:$speech/speechocean/labels.csv" \
-        --noise "csv:$speech/noise_home/labels.csv" --out "runs/$1"
+stage() {    # name of the stage, seed, epochs, learning rate, run whose back bone it starts from, further options
+    local name=$1 seed=$2 epochs=$3 lr=$4 start=$5
+    shift 5
+    shiftmcu train --name fsc-tiny --network tiny --seed "$seed" --epochs "$epochs" --batch 64 --lr "$lr" \
+        --rejects 0.5 --init "runs/$start/model.keras" "$@" --aux "csv:$speech/gsc/labels.csv" \
+        --reject "csv:$speech/speechocean/labels.csv" --noise "csv:$speech/noise_home/labels.csv" --out "runs/$name"
 }
 
-fsc() {    # gnuspeech comes from npm; `shiftmcu synth` says how to install it when it is absent
+thin() {    # labels.csv without the test clips, and with about half of the clips of the voices that have most
+    python - "$1" <<'EOF'
+import csv, hashlib, sys
+kept = {"flite:kal": 0.5, "flite:kal16": 0.5, "festival:kal_diphone": 0.5, "gnuspeech": 0.5, "espeak": 0.55}
+rows = list(csv.DictReader(open(sys.argv[1], encoding="utf-8")))
+out = csv.DictWriter(sys.stdout, rows[0].keys())
+out.writeheader()
+for row in rows:
+    share = kept.get(row["voice"], kept.get(row["voice"].split(":")[0], 1.0))
+    draw = hashlib.sha256(row["file"].encode()).digest()[0] / 256
+    if row["split"] == "valid" or (row["split"] == "train" and draw <= share):
+        out.writerow(row)
+EOF
+}
+
+fsc() {    # npm, pip and RHVoice bring voices; `shiftmcu synth` says how to install those that are absent
+    local first=(--method s3 --bits 3 --dropout 0.1 --variants 3 --data "csv:$corpus/labels.csv")
+    local more=(--detectors 96 --stretch 0.2 --augment strong --variants 2)
     shiftmcu synth --engines espeak,flite,festival,gnuspeech --out "$corpus"
+    shiftmcu synth --engines pico --voices 'pico:*,command:rhvoice-bdl,command:rhvoice-clb' \
+        --voices-file train/data/rhvoice.yaml --out "$corpus-more"
+    shiftmcu synth --engines hibari,piper --out "$corpus-neural"
+    thin "$corpus/labels.csv" > build/fsc-thin.csv
+    more+=(--data "csv:build/fsc-thin.csv?audio=$corpus/audio" --data "csv:$corpus-more/labels.csv")
+    more+=(--data "csv:$corpus-neural/labels.csv")
     shiftmcu train --name gsc-backbone --network tiny --method s3 --bits 3 --seed 1 \
         --epochs 60 --batch 64 --lr 0.004 --dropout 0.3 --variants 4 \
         --data "csv:$speech/gsc/labels.csv" --reject "csv:$speech/speechocean/labels.csv" \
         --noise "csv:$speech/noise_home/labels.csv" --out runs/gsc-backbone
-    stage fsc-jax 1 150 0.005 gsc-backbone
-    stage fsc-jax2 2 110 0.003 fsc-jax
-    stage fsc-jax3 3 60 0.003 fsc-jax2
-    ship fsc-tiny runs/fsc-jax3
+    stage fsc-jax 1 150 0.005 gsc-backbone "${first[@]}"
+    stage fsc-jax2 2 110 0.003 fsc-jax "${first[@]}"
+    stage fsc-jax3 3 60 0.003 fsc-jax2 "${first[@]}"
+    stage fsc-float 1 45 0.005 fsc-jax3 "${more[@]}" --method float
+    more+=(--method deepshift-q --bits 3 --teacher runs/fsc-float/model.keras)
+    stage fsc-3bit 2 20 0.002 fsc-float "${more[@]}"
+    stage fsc-3bit2 3 45 0.003 fsc-3bit "${more[@]}"
+    ship fsc-tiny runs/fsc-3bit2
 }
 
 for name in "${@:-wakewords wakewords2 barista fsc}"; do for step in $name; do "$step"; done; done
