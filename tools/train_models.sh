@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains the shipped models again, by the very commands that their cards name.
 #
-#   tools/train_models.sh [wakewords] [wakewords2] [barista] [barista_fold] [fsc]
+#   tools/train_models.sh [wakewords] [wakewords2] [barista] [barista_fold] [fsc] [keywords]
 #
 # Real speech is read from SPEECH (../shared/speech); synthetic speech is rendered once, into CORPUS
 # (build/corpus-fsc) and ORDERS_CORPUS (build/corpus-barista): before wakewords, run synth as fsc and barista do.
@@ -140,4 +140,17 @@ fsc() {    # npm, pip and RHVoice bring voices; `shiftmcu synth` says how to ins
     ship fsc-tiny runs/fsc-3bit2
 }
 
-for name in "${@:-wakewords wakewords2 barista fsc}"; do for step in $name; do "$step"; done; done
+keywords() {    # after fsc: five words of the Speech Commands set, other words, silence
+    local task=build/gsc-keywords float=runs/gsc-keywords-float/model.keras
+    local all=(--name gsc-keywords-tiny --network tiny --seed 1 --batch 64 --segments 12 --truncated 0 --rejects 0
+        --augment strong --variants 8 --stretch 0.2 --detectors 96 --dropout 0.2
+        --data "csv:$task/labels.csv" --noise "$task/noise")
+    python tools/keyword_task.py "$speech" "$task"
+    shiftmcu train "${all[@]}" --method float --epochs 150 --lr 0.005 --init runs/fsc-jax3/model.keras \
+        --out runs/gsc-keywords-float
+    shiftmcu train "${all[@]}" --method deepshift-q --bits 3 --epochs 60 --lr 0.003 --init "$float" --teacher "$float" \
+        --out runs/gsc-keywords
+    ship gsc-keywords-tiny runs/gsc-keywords
+}
+
+for name in "${@:-wakewords wakewords2 barista fsc keywords}"; do for step in $name; do "$step"; done; done
