@@ -60,14 +60,14 @@ def samples(path: Path) -> np.ndarray:
 
 @needs_cc
 def test_the_board_follows_another_rule_from_its_answer_on() -> None:
-    """Of the later two commands only one passes the threshold that is set between."""
+    """The first command would not pass the threshold set after it; of the later ones some do."""
     chosen = models.bundled_model(models.DEFAULT_MODEL)
     paths = sorted((models.models_folder() / "demo").glob("*.flac"))
     pcm = np.concatenate([read_audio(path)[0] for path in paths])
     all_events = native.Model(chosen.data).run_clip(pcm).events
     scores = [event.score for event in all_events]
-    threshold = scores[2] + 1
-    assert len(scores) == 4 and scores[0] < threshold <= scores[3]
+    threshold = scores[0] + 1
+    assert scores[2] < threshold <= scores[3]
     judge, fired, events = Judge(chosen.graph), [], []
     with connect("native", model=chosen, emit=emit) as device:
 
