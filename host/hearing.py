@@ -7,6 +7,7 @@ import io
 import math
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import soundfile  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from shiftmcu.audio import SAMPLE_RATE_HZ
+from shiftmcu.errors import LinkError
 from shiftmcu.files import write_bytes
 from shiftmcu.host import protocol as p
 from shiftmcu.host.clip import ClipCollector, Intent
@@ -59,6 +61,10 @@ class Recording:
         memory = io.BytesIO()
         soundfile.write(memory, self.pcm, SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16")
         write_bytes(path, memory.getvalue())
+
+
+SILENCE_S = 30.0
+"""A board says its level every second of audio; an emulated one on a busy PC takes its time."""
 
 
 @dataclass
@@ -106,11 +112,26 @@ def listen(
     *,
     samples: int | None,
     on_message: Callable[[SessionEvent, Intent | None], None],
+    silence_s: float = SILENCE_S,
 ) -> None:
-    """Let the board hear ``samples`` of audio, or until Ctrl-C; then its DONE is awaited."""
+    """Let the board hear ``samples`` of audio, or until Ctrl-C; then its DONE is awaited.
+
+    Raises ``LinkError`` ``mic.silent`` when no sample came for ``silence_s``, and those of
+    ``Device.hear``.
+    """
     stopped = False
+    heard, since = 0, time.monotonic()
 
     def more() -> bool:
+        nonlocal heard, since
+        if hearing.heard_samples != heard:
+            heard, since = hearing.heard_samples, time.monotonic()
+        if not stopped and time.monotonic() - since > silence_s:
+            raise LinkError(
+                "mic.silent",
+                f"the board listens, but its microphone gave no sample for {silence_s:g} s.",
+                "check its wiring and clock (docs/microphone.md, shiftmcu boards)",
+            )
         return not stopped and (samples is None or hearing.heard_samples < samples)
 
     def stop(*_: object) -> None:

@@ -121,6 +121,25 @@ def test_a_board_without_a_microphone_says_so() -> None:
     assert caught.value.code == "mic.none"
 
 
+def test_a_microphone_that_falls_silent_is_named() -> None:
+    """The simulated one ends after a second; two more are waited for."""
+    with (
+        hearing.simulated("i2s", noise(SECOND)) as (mic, samples),
+        connect("native", model=model(), emit=emit, mic=mic) as device,
+    ):
+        heard = hearing.Hearing(device.slots)
+        with pytest.raises(LinkError) as caught:
+            hearing.listen(
+                device,
+                heard,
+                samples=samples + 2 * SECOND,
+                on_message=lambda *_: None,
+                silence_s=1.5,
+            )
+    assert caught.value.code == "mic.silent"
+    assert heard.heard_samples == samples
+
+
 def test_a_recording_names_what_is_missing() -> None:
     recording = hearing.Recording()
     recording.take(p.AudioUp(0, b"\1\0\2\0"))
