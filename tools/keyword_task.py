@@ -11,9 +11,9 @@ Silence of ``test`` is from the last quarter of each recording, which nothing tr
 
 from __future__ import annotations
 
+import argparse
 import csv
 import hashlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,11 +69,15 @@ def silence(folder: Path, out: Path) -> Iterator[Row]:
                 yield str(name.resolve()), "silence", split, path.stem + mark
 
 
-def main(speech: str, folder: str) -> None:
-    out = Path(folder)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("speech", type=Path, help="folder with gsc and noise_home")
+    parser.add_argument("out", type=Path, help="gets labels.csv, silence and noise")
+    args = parser.parse_args()
+    out: Path = args.out
     for name in ("silence", "noise"):
         (out / name).mkdir(parents=True, exist_ok=True)
-    rows = [*words(Path(speech) / "gsc"), *silence(Path(speech) / "noise_home", out)]
+    rows = [*words(args.speech / "gsc"), *silence(args.speech / "noise_home", out)]
     quiet = [row for row in rows if row[1:3] == ("silence", "test")]
     left_out = {row for number, row in enumerate(quiet, 1) if number % KEPT_OF_TEST}
     with (out / "labels.csv").open("w", encoding="utf-8", newline="") as file:
@@ -83,4 +87,4 @@ def main(speech: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -2,8 +2,8 @@
 
     python tests/c/fuzz_link.py packets|firmware [--runs N] [--jobs N]
 
-``packets``: decoder and encoder of packets. ``firmware``: all of the firmware but main, which is a
-hundred times slower. The seeds are whole conversations. A crash leaves its input in
+``packets``: decoder and encoder of packets. ``firmware``: all of the firmware but main, which is
+several times slower. The seeds are whole conversations. A crash leaves its input in
 build/fuzz-link-packets or -firmware. Exit code 1 then.
 """
 
