@@ -40,7 +40,7 @@ def test_the_table_judges_against_float_and_says_what_did_not_run() -> None:
         "t/tiny/denseshift-2": result(*[list(range(10))] * 3),
         "t/tiny/deepshift-q-2": result(*[list(range(30))] * 3),
     }
-    rows = [page.Row("t", "tiny", method) for method in page.ON_TINY]
+    rows = [page.Row("t", "tiny", method) for method in page.METHODS]
     text = page.document([("t", "speech", rows)], results, "board")
     lines = {tuple(c.strip() for c in line.split("|")[2:4]): line for line in text.splitlines()}
     assert "| 99.67 ± 0.58 | -0.33 ± 0.33 | yes |" in lines["s3", "3"]  # one standard error
@@ -48,8 +48,8 @@ def test_the_table_judges_against_float_and_says_what_did_not_run() -> None:
     assert "not run" in lines["s3", "4"] and "100.00 ± 0.00 |  |  |" in lines["float", "32"]
     assert "2 bits on `tiny`: denseshift is ahead of deepshift-q, +20.00" in text
     assert "5 of 16 rows have run: 5 CPU minutes" in text
-    assert page.best("t", 2, results) == "denseshift-2"
-    assert page.best("t", 4, results) is None
+    assert page.best("t", "tiny", 2, results) == "denseshift-2"
+    assert page.best("t", "tiny", 4, results) is None
 
 
 def write_task(folder: Path) -> Path:

@@ -81,3 +81,20 @@ def test_a_kernel_of_another_method_is_a_start() -> None:
     real = np.asarray(learner.get_layer("block1a_conv").factors)[0]
     np.testing.assert_allclose(real, integers * (real.std() / integers.std()), rtol=1e-2, atol=1e-2)
     assert real.std() == pytest.approx(np.sqrt(2.0 / (5 * 8)), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("method", "bits"), [("deepshift-q", 3), ("s3", 3), ("denseshift", 2), ("int8", 8)]
+)
+def test_a_head_of_another_method_keeps_the_size_of_its_logits(method: str, bits: int) -> None:
+    donor = network(share_words=True, method="float", bits=32)
+    learner = network(share_words=False, method=method, bits=bits)
+    assert "head_milk" in transfer.copy_matching(learner, donor, heads=True)
+    pooled = np.abs(
+        np.random.default_rng(1).normal(size=(200, donor.get_layer("head_milk").factors.shape[1]))
+    )
+    theirs, mine = (
+        np.asarray(m.get_layer("head_milk")(pooled.astype(np.float32))) for m in (donor, learner)
+    )
+    assert np.std(mine) == pytest.approx(np.std(theirs), rel=0.3)
+    assert np.corrcoef(mine.ravel(), theirs.ravel())[0, 1] > 0.8

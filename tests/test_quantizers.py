@@ -114,6 +114,35 @@ def test_start_values(method: str, bits: int) -> None:
         assert set(np.unique(integers)) == {-1, 1}  # dense and small
 
 
+@pytest.mark.parametrize(("method", "bits"), CASES)
+def test_a_real_kernel_starts_at_near_integers(method: str, bits: int) -> None:
+    top = alphabet_of(method, bits).max_abs
+    kernel = np.random.default_rng(5).normal(0.0, 3.0, (9, 7, 5)).astype(np.float32)
+    factors = quantizer(method).from_real(kernel, top)
+    assert factors.shape == (quantizer(method).n_factors(top), *kernel.shape)
+    integers = quantizer(method).integers(factors, top).astype(np.float64)
+    assert integers.max() == top
+    for channel in range(kernel.shape[-1]):
+        real, rounded = kernel[..., channel].ravel(), integers[..., channel].ravel()
+        alike = np.corrcoef(real, rounded)[0, 1]
+        assert alike > (0.8 if bits == 2 else 0.9)
+
+
+@pytest.mark.parametrize(("method", "bits"), [("s3", 3), ("s3", 4), ("denseshift", 3)])
+def test_decisions_start_where_rounding_would_put_them(method: str, bits: int) -> None:
+    top = alphabet_of(method, bits).max_abs
+    kernel = np.linspace(-1.0, 1.0, 401, dtype=np.float32).reshape(401, 1, 1)
+    kernel = kernel[kernel[:, 0, 0] != 0.0]
+    integers = quantizer(method).integers(quantizer(method).from_real(kernel, top), top)
+    units = np.abs(kernel) * top
+    exponent = np.clip(np.rint(np.log2(units)), 0, None)
+    wanted = np.sign(kernel) * 2.0**exponent
+    if method == "s3":
+        wanted = np.where(units > 0.5, wanted, 0.0)
+    near = np.abs(np.log2(units) % 1.0 - 0.5) < 1e-3
+    np.testing.assert_array_equal(integers[~near], wanted[~near])
+
+
 def test_unknown_method_and_bits_are_named() -> None:
     with pytest.raises(UsageError, match="deepshift-q, deepshift-ps") as error:
         quantizer("deepshift")

@@ -18,6 +18,7 @@ import json
 import os
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from benchmarks_page import LARGER, ON_TINY, Row, best, document
+from benchmarks_page import LARGER, METHODS, Row, best, document
 
 from shiftmcu import register_layers
 from shiftmcu.blob import write
@@ -49,23 +50,28 @@ Results = dict[str, dict[str, Any]]
 @dataclass(frozen=True)
 class Task:
     """One data set: ``train`` and ``test`` are options with {speech}, {corpus} and, in a cross-
-    validation of ``folds`` parts, {fold}; ``saw`` says in words what the networks met."""
+    validation of ``folds`` parts, {fold}; {network} is the row's, {runs} where starts lie. ``saw``
+    says in words what the networks met. Every method runs on ``network``."""
 
     name: str
     saw: str
     train: str
     test: str
     folds: int = 1
+    network: str = "tiny"
 
     @property
     def options(self) -> str:
         """What a result depends on, as it stands in the YAML."""
         return f"{self.train} | {self.test} | {self.folds}"
 
-    def filled(self, template: str, fold: int) -> list[str]:
+    def filled(self, template: str, network: str, fold: int) -> list[str]:
         places = {
             "speech": os.environ.get("SPEECH", "../shared/speech"),
             "corpus": os.environ.get("CORPUS", "build/corpus-fsc"),
+            "orders": os.environ.get("ORDERS_CORPUS", "build/corpus-barista"),
+            "runs": os.environ.get("RUNS", "runs"),
+            "network": network,
             "fold": f"{fold}/{self.folds}",
         }
         return [word.format_map(places) for word in template.split()]
@@ -73,24 +79,25 @@ class Task:
 
 def rows_of(task: Task, results: Results) -> Iterator[Row]:
     """Every line of a task's table, in the order of running."""
-    for method in ON_TINY:
-        yield Row(task.name, "tiny", method)
-    for network in LARGER:
+    for method in METHODS:
+        yield Row(task.name, task.network, method)
+    for network in (name for name in LARGER if name != task.network):
         yield Row(task.name, network, "float-32")
         for bits in (3, 2):
-            yield Row(task.name, network, best(task.name, bits, results) or f"best-{bits}")
+            chosen = best(task.name, task.network, bits, results)
+            yield Row(task.name, network, chosen or f"best-{bits}")
 
 
 def run(row: Row, task: Task, seeds: int, runs: Path) -> dict[str, Any]:
     """Train and judge every seed (and fold) of a row; the entry of the results."""
-    wrong: dict[int, list[str]] = {seed: [] for seed in range(seeds)}
+    wrong: dict[int, list[str]] = defaultdict(list)
     files: list[str] = []
     cost: dict[str, int] = {}
     minutes = 0.0
     for fold in range(1, task.folds + 1):
         folder = runs / re.sub(r"\W+", "-", task.name) / f"{row.network}-{row.method}" / str(fold)
         record = _train(row, task, seeds, fold, folder)
-        clips = _clips(task, fold)
+        clips = _clips(row, task, fold)
         files += [clip.file for clip in clips]
         for made in record["runs"]:
             missed, cost = _judge(row, Path(made["folder"]) / "model.keras", clips)
@@ -111,7 +118,7 @@ def _train(row: Row, task: Task, seeds: int, fold: int, folder: Path) -> dict[st
     done = folder / "run.json"
     if not done.is_file():
         arguments = [
-            "train", *task.filled(task.train, fold), "--network", row.network,
+            "train", *task.filled(task.train, row.network, fold), "--network", row.network,
             "--method", row.kind, "--bits", str(row.bits), "--seeds", str(seeds),
             "--out", str(folder), "--resume",
         ]  # fmt: skip
@@ -122,9 +129,9 @@ def _train(row: Row, task: Task, seeds: int, fold: int, folder: Path) -> dict[st
     return dict(json.loads(done.read_text(encoding="utf-8")))
 
 
-def _clips(task: Task, fold: int) -> list[Clip]:
+def _clips(row: Row, task: Task, fold: int) -> list[Clip]:
     """The command clips that decide."""
-    (spec,) = task.filled(task.test, fold)
+    (spec,) = task.filled(task.test, row.network, fold)
     return [clip for clip in load_clips(spec) if clip.command]
 
 

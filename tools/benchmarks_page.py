@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["LARGER", "ON_TINY", "Row", "best", "difference", "document"]
+__all__ = ["LARGER", "METHODS", "Row", "best", "difference", "document"]
 
 Results = Mapping[str, Mapping[str, Any]]
 
 # In the order of running: what decides comes first.
-ON_TINY = (
+METHODS = (
     "float-32", "s3-3", "s3-2", "denseshift-3", "denseshift-2", "deepshift-q-3", "deepshift-q-2",
     "ternary-2", "ternary-absmean-2", "deepshift-ps-3", "deepshift-ps-2", "int8-8",
     "s3-4", "denseshift-4", "deepshift-q-4", "deepshift-ps-4",
@@ -40,7 +40,7 @@ adds rows, `tools/benchmarks.yaml` says what they train on. All accuracies are m
   where that is larger.
 - *bytes*: packed weights. *shift-adds*: per second of audio, exact (an estimate of time they are
   not). *RAM*: of the plan for {board}.
-- *best*: the method with the best mean on `tiny` at that width, of those that have run.
+- *best*: the method with the best mean at that width on the network on which all of them run.
   `not run`: nobody has run it yet.
 """
 
@@ -75,12 +75,12 @@ def accuracies(result: Mapping[str, Any]) -> list[float]:
     return [100.0 * (1.0 - len(wrong) / result["clips"]) for wrong in result["wrong"].values()]
 
 
-def best(task: str, bits: int, results: Results) -> str | None:
-    """The method of so many bits with the best mean on ``tiny``, None before any has run."""
+def best(task: str, network: str, bits: int, results: Results) -> str | None:
+    """The method of so many bits with the best mean on ``network``, None before any has run."""
     means = {
         method: statistics.mean(accuracies(results[name]))
-        for method in ON_TINY
-        if method.endswith(f"-{bits}") and (name := Row(task, "tiny", method).name) in results
+        for method in METHODS
+        if method.endswith(f"-{bits}") and (name := Row(task, network, method).name) in results
     }
     return max(means, key=lambda method: means[method]) if means else None
 
@@ -103,14 +103,15 @@ def document(parts: Sequence[tuple[str, str, Sequence[Row]]], results: Results, 
     """The whole page; a part is a task's name, what its networks saw, and its rows."""
     pages = [_HEAD.format(board=board)]
     for name, saw, rows in parts:
-        ordered = sorted(rows, key=lambda row: (row.network != "tiny", row.network, -row.bits))
+        network = rows[0].network  # on which all methods run
+        ordered = sorted(rows, key=lambda row: (row.network != network, row.network, -row.bits))
         lines = [_line(row, results) for row in ordered]
         table = (
             "| network | method | bits | accuracy | to float | no loss | bytes | shift-adds | RAM |"
         )
         pages.append(f"## {name}\n\nTrained on: {saw}.\n")
         pages.append("\n".join([table, "|---|---|---|---|---|---|---|---|---|", *lines]) + "\n")
-        if notes := [*_ahead(name, results), *_effort(rows, results)]:
+        if notes := [*_ahead(name, network, results), *_effort(rows, results)]:
             pages.append("\n".join(notes) + "\n")
     return "\n".join(pages)
 
@@ -138,14 +139,14 @@ def _line(row: Row, results: Results) -> str:
 _COSTS = ("weights_bytes", "shift_adds", "ram_bytes")
 
 
-def _ahead(task: str, results: Results) -> Iterator[str]:
+def _ahead(task: str, network: str, results: Results) -> Iterator[str]:
     """Training from scratch (S3, DenseShift) against rounding (DeepShift-Q), at equal bits."""
     for bits in (4, 3, 2):
-        rounded = results.get(Row(task, "tiny", f"deepshift-q-{bits}").name)
+        rounded = results.get(Row(task, network, f"deepshift-q-{bits}").name)
         known = {
             kind: results[name]
             for kind in ("s3", "denseshift")
-            if (name := Row(task, "tiny", f"{kind}-{bits}").name) in results
+            if (name := Row(task, network, f"{kind}-{bits}").name) in results
         }
         if rounded is None or not known:
             continue
@@ -154,7 +155,7 @@ def _ahead(task: str, results: Results) -> Iterator[str]:
         if apart is not None:
             verdict = "ahead of" if apart[0] > 0 else "NOT ahead of"
             yield (
-                f"- {bits} bits on `tiny`: {kind} is {verdict} deepshift-q, "
+                f"- {bits} bits on `{network}`: {kind} is {verdict} deepshift-q, "
                 f"{apart[0]:+.2f} ± {apart[1]:.2f} points."
             )
 

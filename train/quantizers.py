@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from shiftmcu.errors import UsageError
 from shiftmcu.po2 import alphabet
-from shiftmcu.train import factored, rounded
+from shiftmcu.train import factored, from_real, rounded
 
 __all__ = ["FLOAT32", "QUANTIZERS", "Quantizer", "alphabet_name", "quantizer", "weight_bits"]
 
@@ -34,8 +34,9 @@ class Quantizer:
     """A training method. ``top`` is the greatest weight of the alphabet (1 for real weights).
 
     ``n_factors(top)``: real tensors per kernel. ``penalty``: added to the loss. ``project``: where
-    the factors go after a step of the optimizer. ``unit_start``: its weights start at about +-1; a
-    dense layer measures the others to choose its first scale.
+    the factors go after a step of the optimizer. ``from_real``: factors that start at a real
+    kernel. ``unit_start``: its weights start at about +-1; a dense layer measures the others to
+    choose its first scale.
     """
 
     method: str
@@ -44,6 +45,7 @@ class Quantizer:
     weights: Callable[[Tensor, int], Tensor]
     integers: Callable[[Floats, int], Ints]
     initial: Callable[[np.random.Generator, tuple[int, ...], int], Floats]
+    from_real: Callable[[Floats, int], Floats] = from_real.as_it_is
     penalty: Callable[[Tensor], Tensor] | None = None
     project: Callable[[Tensor, int], Tensor] | None = None
     unit_start: bool = False
@@ -99,6 +101,7 @@ _ALL = (
         lambda factors, _top: factored.s3_weights(factors),
         lambda factors, _top: factored.s3_integers(factors),
         factored.s3_initial,
+        from_real.s3_from_real,
         penalty=factored.s3_penalty,
         unit_start=True,
     ),
@@ -109,6 +112,7 @@ _ALL = (
         lambda factors, _top: factored.dense_shift_weights(factors),
         lambda factors, _top: factored.dense_shift_integers(factors),
         factored.dense_shift_initial,
+        from_real.dense_shift_from_real,
         unit_start=True,
     ),
     _rounded("deepshift-q", _DENSE),
@@ -119,6 +123,7 @@ _ALL = (
         factored.deepshift_ps_weights,
         factored.deepshift_ps_integers,
         factored.deepshift_ps_initial,
+        from_real.deepshift_ps_from_real,
         project=factored.deepshift_ps_project,
     ),
     _rounded("ternary", {2: "ternary"}),

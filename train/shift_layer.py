@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from shiftmcu.errors import UsageError
 from shiftmcu.po2 import alphabet as alphabet_of
+from shiftmcu.train.factored import initial_std
+from shiftmcu.train.from_real import as_it_is
 from shiftmcu.train.quantizers import FLOAT32, Quantizer, quantizer
 
 __all__ = ["ShiftLayer", "values_of"]
@@ -93,6 +95,29 @@ class ShiftLayer(keras.layers.Layer):  # type: ignore[misc]
         Raises ``train.float`` where they are real.
         """
         return self._quantizer.integers(values_of(self.factors), self._top)
+
+    def start_from(self, other: ShiftLayer) -> None:
+        """Take over the kernel of a layer of another method; the shapes of the kernels are equal.
+
+        Where ``other`` stores one real tensor, those reals are taken, else its weights at the size
+        of a start: the norm behind them takes the size in, and the optimizer's steps depend on it.
+        """
+        if other.method_keeps_reals:
+            kernel = values_of(other.factors)[0]
+        else:
+            kernel = other.integer_kernel().astype(np.float32)
+            size = float(np.sqrt(np.mean(np.square(kernel)))) or 1.0
+            kernel = kernel * (initial_std(kernel.shape) / size)
+        self.factors.assign(self._quantizer.from_real(kernel, self._top))
+
+    @property
+    def method_keeps_reals(self) -> bool:
+        """Whether the factors are one real kernel (float, and the methods that round it)."""
+        return self._quantizer.from_real is as_it_is
+
+    def weights_in_use(self) -> Floats:
+        """What the inputs are multiplied by, in the kernel's shape."""
+        return values_of(self._quantizer.weights(self._latent(), self._top))
 
     def nonzero(self) -> float:
         """Share of the weights that are not zero."""

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from shiftmcu.errors import UsageError
 from shiftmcu.train.examples import BatchOptions, Examples, Task, make_batch
-from shiftmcu.train.factored import initial_std
-from shiftmcu.train.layers import QuantizedReLU
+from shiftmcu.train.layers import QuantizedReLU, ShiftDense
 from shiftmcu.train.phrase_head import PhraseDense
-from shiftmcu.train.shift_layer import ShiftLayer
+from shiftmcu.train.shift_layer import ShiftLayer, values_of
 
 __all__ = ["copy_matching", "estimate_statistics"]
 
@@ -47,8 +46,9 @@ def estimate_statistics(
 def copy_matching(model: keras.Model, donor: keras.Model, *, heads: bool = False) -> list[str]:
     """Copy every layer whose name and weight shapes are equal; heads only with ``heads``.
 
-    A kernel of another method is taken over where the learner's is one real tensor. Returns the
-    names copied. Raises ``train.init`` when nothing matches.
+    A kernel of another method becomes the start of the learner's (``ShiftLayer.start_from``), and
+    a dense layer's scale is set so that its outputs keep their size. Returns the names copied.
+    Raises ``train.init`` when nothing matches.
     """
     donors = {layer.name: layer for layer in donor.layers}
     copied = []
@@ -58,14 +58,11 @@ def copy_matching(model: keras.Model, donor: keras.Model, *, heads: bool = False
             continue
         if layer.name.startswith("head_") and not heads:
             continue
-        mine = [tuple(w.shape) for w in layer.weights]
-        if mine == [tuple(w.shape) for w in other.weights]:
+        if isinstance(layer, ShiftLayer) and isinstance(other, ShiftLayer):
+            if _take_shifts(layer, other):
+                copied.append(layer.name)
+        elif [w.shape for w in layer.weights] == [w.shape for w in other.weights]:
             layer.set_weights(other.get_weights())
-            copied.append(layer.name)
-        elif isinstance(other, PhraseDense) and not isinstance(layer, PhraseDense):
-            layer.set_weights(other.plain_weights())
-            copied.append(layer.name)
-        elif _take_head(layer, other) or _take_kernel(layer, other):
             copied.append(layer.name)
     # Activation scales match every network; a back bone has kernels.
     if not any(name.endswith("_conv") for name in copied):
@@ -77,23 +74,39 @@ def copy_matching(model: keras.Model, donor: keras.Model, *, heads: bool = False
     return copied
 
 
-def _take_head(layer: keras.layers.Layer, other: keras.layers.Layer) -> bool:
-    """A head that shares words goes on from one that does not: the words start at zero."""
-    if not isinstance(layer, PhraseDense) or layer.factors.shape != other.factors.shape:
+def _take_shifts(layer: ShiftLayer, other: ShiftLayer) -> bool:
+    """From layer to layer, whatever their methods are and whether they share words or not."""
+    if type(layer) is not type(other) and not isinstance(other, ShiftDense):
         return False
-    for name in ("factors", "log_scale", "bias"):
-        getattr(layer, name).assign(getattr(other, name))
+    if layer.factors.shape[1:] != other.factors.shape[1:]:
+        return False
+    if isinstance(other, PhraseDense) and not isinstance(layer, PhraseDense):
+        plain = ShiftDense(other.units, alphabet=other.alphabet, method=other.method)
+        plain.build(tuple(other.factors.shape[1:2]))
+        plain.set_weights(other.plain_weights())
+        other = plain
+    if layer.method == other.method and layer.alphabet == other.alphabet:
+        layer.factors.assign(other.factors)
+    else:
+        layer.start_from(other)
+    if isinstance(layer, ShiftDense):
+        _take_affine(layer, other)
     return True
 
 
-def _take_kernel(layer: keras.layers.Layer, other: keras.layers.Layer) -> bool:
-    """The integers of a kernel of another method as real weights; their size is that of a start,
-    which the norm behind them takes in and the steps of the optimizer depend on."""
-    if not (isinstance(layer, ShiftLayer) and isinstance(other, ShiftLayer)):
-        return False
-    if layer.factors.shape[0] != 1 or layer.factors.shape[1:] != other.factors.shape[1:]:
-        return False
-    kernel = other.integer_kernel().astype(np.float32)
-    size = float(np.sqrt(np.mean(np.square(kernel)))) or 1.0
-    layer.factors.assign(kernel[None] * (initial_std(kernel.shape) / size))
-    return True
+def _take_affine(layer: ShiftDense, other: ShiftDense) -> None:
+    """Bias and scale; the scale makes up for weights that are not the other's in size."""
+    if isinstance(layer, PhraseDense) and isinstance(other, PhraseDense):
+        layer.word_kernel.assign(other.word_kernel)
+        layer.word_bias.assign(other.word_bias)
+    layer.bias.assign(other.bias)
+    scale = other.log_scale
+    if layer.method != other.method or layer.alphabet != other.alphabet:
+        scale = values_of(scale) + np.log(_fit(layer.weights_in_use(), other.weights_in_use()))
+    layer.log_scale.assign(scale)
+
+
+def _fit(mine: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(channels,) factors c that bring ``c mine`` nearest to ``theirs``, 1 where nothing does."""
+    best = np.sum(mine * theirs, axis=0) / np.maximum(np.sum(mine * mine, axis=0), 1e-12)
+    return np.where(best > 0, best, 1.0).astype(np.float32)
