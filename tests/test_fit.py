@@ -173,6 +173,18 @@ def test_epoch_limits_the_rejects() -> None:
     assert len(shown) == 10
 
 
+def test_every_epoch_has_the_batches_that_keras_counted() -> None:
+    data = replace(some_examples(), weights=np.full(12, 0.5))
+    batches = fit.Batches(data, TASK, 8, fit.FitOptions(batch=1), 0)
+    counted, drawn = batches.num_batches, set()
+    for _ in range(20):
+        batches.on_epoch_end()
+        drawn.add(len(batches._draw()))
+        assert batches.num_batches == counted
+        batches[counted - 1]
+    assert len(drawn) > 1  # the weights alone give another count each time
+
+
 def test_stream_logits_end_in_the_final_decision() -> None:
     from shiftmcu.train import networks
 

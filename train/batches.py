@@ -63,6 +63,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self.options, self.epoch, self.teacher = options, epoch, teacher
         self._first_epoch = epoch
         self._order = self._draw()
+        self._count = len(self._order)
 
     def _draw(self) -> list[NDArray[np.int64]]:
         rng = np.random.default_rng((self.options.seed, self.epoch))
@@ -70,7 +71,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
     @property
     def num_batches(self) -> int:
-        return len(self._order)
+        return self._count
 
     def __getitem__(self, i: int) -> Any:
         rng = np.random.default_rng((self.options.seed, self.epoch, i))
@@ -96,4 +97,6 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def on_epoch_end(self) -> None:
         self.epoch += 1
-        self._order = self._draw()
+        # Keras counts the batches once; with fractional weights the epochs differ.
+        drawn = self._draw()
+        self._order = [drawn[i % len(drawn)] for i in range(self._count)]

@@ -44,7 +44,7 @@ def deepshift_ps_from_real(kernel: Floats, top: int) -> Floats:
     kernel, size, unit = _measured(kernel, top)
     sign = np.clip(kernel / unit, -1.0, 1.0)
     if top == 1:
-        return sign[None]
+        return np.asarray(sign[None], np.float32)
     shift = np.log2(np.maximum(size / unit, 1.0))
     return np.stack([sign, np.minimum(shift, top.bit_length() - 1)]).astype(np.float32)
 
