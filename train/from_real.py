@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftmcu.train.factored import initial_std
+from shiftmcu.train.rounded import dense_unit
 
 __all__ = ["as_it_is", "deepshift_ps_from_real", "dense_shift_from_real", "s3_from_real"]
 
@@ -51,16 +52,16 @@ def deepshift_ps_from_real(kernel: Floats, top: int) -> Floats:
 
 def _measured(kernel: Floats, top: int) -> tuple[Floats, Floats, Floats]:
     """The kernel at the size of a start (steps depend on it), its absolute values, and the real
-    weight of integer 1 for each channel: ``max|w| / top`` as DeepShift-Q has it."""
+    weight of integer 1 for each channel."""
     rms = float(np.sqrt(np.mean(np.square(kernel, dtype=np.float64))))
     kernel = np.asarray(kernel * (initial_std(kernel.shape) / (rms or 1.0)), np.float32)
     size = np.abs(kernel)
-    axes = tuple(range(kernel.ndim - 1))
     if top == 1:
-        unit = 2.0 * _TERNARY_THRESHOLD * np.mean(size, axis=axes, keepdims=True)
+        mean = np.mean(size, axis=tuple(range(kernel.ndim - 1)), keepdims=True)
+        unit = np.maximum(2.0 * _TERNARY_THRESHOLD * mean, _SMALLEST_UNIT)
     else:
-        unit = np.max(size, axis=axes, keepdims=True) / float(top)
-    return kernel, size, np.asarray(np.maximum(unit, _SMALLEST_UNIT), np.float32)
+        unit = dense_unit(np, size, top)
+    return kernel, size, np.asarray(unit, np.float32)
 
 
 def _exponents(size: Floats, unit: Floats, top: int) -> list[Floats]:
