@@ -95,9 +95,9 @@ def run(row: Row, task: Task, seeds: int, runs: Path) -> dict[str, Any]:
     cost: dict[str, int] = {}
     minutes = 0.0
     for fold in range(1, task.folds + 1):
-        folder = runs / re.sub(r"\W+", "-", task.name) / f"{row.network}-{row.method}" / str(fold)
+        folder = row_folder(runs, row, fold)
         record = _train(row, task, seeds, fold, folder)
-        clips = _clips(row, task, fold)
+        clips = test_clips(row, task, fold)
         files += [clip.file for clip in clips]
         for made in record["runs"]:
             missed, cost = _judge(row, Path(made["folder"]) / "model.keras", clips)
@@ -112,6 +112,11 @@ def run(row: Row, task: Task, seeds: int, runs: Path) -> dict[str, Any]:
         **cost,
         "cpu_minutes": round(minutes, 1),
     }
+
+
+def row_folder(runs: Path, row: Row, fold: int) -> Path:
+    """Where the run of a row's fold lies."""
+    return runs / re.sub(r"\W+", "-", row.task) / f"{row.network}-{row.method}" / str(fold)
 
 
 def _train(row: Row, task: Task, seeds: int, fold: int, folder: Path) -> dict[str, Any]:
@@ -129,7 +134,7 @@ def _train(row: Row, task: Task, seeds: int, fold: int, folder: Path) -> dict[st
     return dict(json.loads(done.read_text(encoding="utf-8")))
 
 
-def _clips(row: Row, task: Task, fold: int) -> list[Clip]:
+def test_clips(row: Row, task: Task, fold: int) -> list[Clip]:
     """The command clips that decide."""
     (spec,) = task.filled(task.test, row.network, fold)
     return [clip for clip in load_clips(spec) if clip.command]
