@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -389,6 +390,27 @@ def test_a_cut_run_goes_on(tmp_path: Path) -> None:
     assert seen[0] > 1
     assert seen[-1] == 4
     assert (tmp_path / "run" / "model.keras").is_file()
+
+
+def test_a_full_disk_keeps_the_state_of_the_epoch_before(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(epoch: Any, _of: int) -> None:
+        if epoch.epoch == 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+
+    try:
+        with pytest.raises(UsageError, match=r"free\.npz") as error:
+            training.train(plan(tmp_path), training.Reporter(epoch=fill))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert error.value.code == "file.write"
+    state = tmp_path / "run" / "state"
+    assert {path.name for path in state.iterdir()} == {"best.npz", "epochs.json", "free.npz"}
+    seen: list[int] = []
+    again = training.Reporter(epoch=lambda e, _of: seen.append(e.epoch))
+    training.train(plan(tmp_path, resume=True), again)
+    assert seen[0] == 2
 
 
 def test_a_run_cut_between_two_seeds_keeps_the_first(tmp_path: Path) -> None:

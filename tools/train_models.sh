@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains the shipped models again, by the very commands that their cards name.
 #
-#   tools/train_models.sh [wakewords] [wakewords2] [barista] [barista_fold] [fsc] [keywords]
+#   tools/train_models.sh [wakewords] [wakewords2] [barista] [barista_fold] [barista_start] [fsc] [keywords]
 #
 # Real speech is read from SPEECH (../shared/speech); synthetic speech is rendered once, into CORPUS
 # (build/corpus-fsc) and ORDERS_CORPUS (build/corpus-barista): before wakewords, run synth as fsc and barista do.
@@ -92,6 +92,18 @@ barista_fold() {    # what the card says of people it never heard: two folds of 
         --detectors 144 --share-words --dropout 0.1 --stretch 0.25 --teacher runs/barista-float/model.keras
 }
 
+barista_start() {    # after barista: where the barista rows of docs/benchmarks.md start, and spoken orders alone in 3 bits
+    local more=$orders_corpus-more all
+    all=(--detectors 144 --share-words --stretch 0.25 --variants 1 --augment strong --noise-chance 0.7 --noise-snr 2,28)
+    shiftmcu synth --intents train/data/barista_intents.yaml --sentences 3000 --turns 2 --fillers 0 --held-out '' \
+        --engines hibari,piper,pico --voices 'hibari:*,piper:*,pico:*,command:rhvoice-bdl,command:rhvoice-clb' \
+        --voices-file train/data/rhvoice.yaml --seed 5 --out "$more"
+    all+=(--data "csv:$more/labels.csv")
+    SAID='?weight=0.5' orders barista-base-said 1 24 0.004 barista-synth - "${all[@]}" --method float --dropout 0.2
+    SAID='?weight=0.5' orders barista-base-said-3bit 1 8 0.002 barista-base-said - "${all[@]}" \
+        --method deepshift-q --bits 3 --dropout 0.1 --teacher runs/barista-base-said/model.keras
+}
+
 # fsc: one stage of training, starting from the back bone of an earlier run
 stage() {    # name of the stage, seed, epochs, learning rate, run whose back bone it starts from, further options
     local name=$1 seed=$2 epochs=$3 lr=$4 start=$5
@@ -123,8 +135,8 @@ fsc() {    # npm, pip and RHVoice bring voices; `shiftmcu synth` says how to ins
     shiftmcu synth --engines pico --voices 'pico:*,command:rhvoice-bdl,command:rhvoice-clb' \
         --voices-file train/data/rhvoice.yaml --out "$corpus-more"
     shiftmcu synth --engines hibari,piper --out "$corpus-neural"
-    thin "$corpus/labels.csv" > build/fsc-thin.csv
-    more+=(--data "csv:build/fsc-thin.csv?audio=$corpus/audio" --data "csv:$corpus-more/labels.csv")
+    thin "$corpus/labels.csv" > "$corpus-thin.csv"
+    more+=(--data "csv:$corpus-thin.csv?audio=$corpus/audio" --data "csv:$corpus-more/labels.csv")
     more+=(--data "csv:$corpus-neural/labels.csv")
     shiftmcu train --name gsc-backbone --network tiny --method s3 --bits 3 --seed 1 \
         --epochs 60 --batch 64 --lr 0.004 --dropout 0.3 --variants 4 \
@@ -133,9 +145,9 @@ fsc() {    # npm, pip and RHVoice bring voices; `shiftmcu synth` says how to ins
     stage fsc-jax 1 150 0.005 gsc-backbone "${first[@]}"
     stage fsc-jax2 2 110 0.003 fsc-jax "${first[@]}"
     stage fsc-jax3 3 60 0.003 fsc-jax2 "${first[@]}"
-    stage fsc-float 1 45 0.005 fsc-jax3 "${more[@]}" --method float
-    more+=(--method deepshift-q --bits 3 --teacher runs/fsc-float/model.keras)
-    stage fsc-3bit 2 20 0.002 fsc-float "${more[@]}"
+    stage fsc-tiny-float 1 45 0.005 fsc-jax3 "${more[@]}" --method float
+    more+=(--method deepshift-q --bits 3 --teacher runs/fsc-tiny-float/model.keras)
+    stage fsc-3bit 2 20 0.002 fsc-tiny-float "${more[@]}"
     stage fsc-3bit2 3 45 0.003 fsc-3bit "${more[@]}"
     ship fsc-tiny runs/fsc-3bit2
 }

@@ -7,7 +7,6 @@ statistics are estimated again. The best epoch is chosen on the validation split
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -17,11 +16,11 @@ from typing import Any
 
 import keras  # type: ignore[import-untyped]
 import numpy as np
-from keras import ops
 
 from shiftmcu.errors import CheckFailed, UsageError
 from shiftmcu.files import write_bytes, write_text
 from shiftmcu.train.batches import Batches, FitOptions
+from shiftmcu.train.checkpoint import Checkpoint, packed, restore, variables_of
 from shiftmcu.train.distill import Teacher, soft_cross_entropy
 from shiftmcu.train.examples import Examples, Task, epoch_order
 from shiftmcu.train.layers import frozen_shifts
@@ -117,18 +116,12 @@ class _Run:
         write_text(self.folder / "epochs.json", json.dumps([asdict(e) for e in self.epochs]))
         self.report(row)
 
-    def _variables(self) -> list[Any]:
-        # Freezing changes the order of model.variables, but not the paths.
-        return sorted(self.model.variables, key=lambda v: str(v.path))
-
     def _save_weights(self) -> None:
-        stream = io.BytesIO()
-        np.savez(stream, *(np.asarray(ops.convert_to_numpy(v)) for v in self._variables()))
-        write_bytes(self.folder / "best.npz", stream.getvalue())
+        write_bytes(self.folder / "best.npz", packed(variables_of(self.model)))
 
     def restore_best(self) -> None:
         with np.load(self.folder / "best.npz") as saved:
-            for k, variable in enumerate(self._variables()):
+            for k, variable in enumerate(variables_of(self.model)):
                 variable.assign(saved[f"arr_{k}"])
 
     def load(self) -> None:
@@ -158,10 +151,10 @@ def fit(
     run = _Run(model, valid, task, hop_frames, options, folder, report, batch_done, teacher)
     run.load()
     free = options.epochs - options.frozen_epochs
-    _phase(run, train, 0, free, options.lr, folder / "free")
+    _phase(run, train, 0, free, options.lr, folder / "free.npz")
     if options.frozen_epochs:
         frozen_shifts(model)
-        _phase(run, train, free, options.epochs, 0.1 * options.lr, folder / "frozen")
+        _phase(run, train, free, options.epochs, 0.1 * options.lr, folder / "frozen.npz")
         rng = np.random.default_rng((options.seed, options.epochs))
         shown = epoch_order(rng, train, options.batch, options.rejects)
         estimate_statistics(model, train, task, hop_frames, shown[:30], options.batches)
@@ -170,10 +163,9 @@ def fit(
     return FitResult(run.epochs, max(run.epochs, key=lambda e: (e.rank, e.epoch)))
 
 
-def _phase(run: _Run, train: Examples, first: int, last: int, lr: float, backup: Path) -> None:
-    """Epochs ``first`` .. ``last - 1`` with a fresh optimizer, continued from ``backup``."""
-    done = len([e for e in run.epochs if e.epoch > first])
-    batches = Batches(train, run.task, run.hop_frames, run.options, first + done, run.teacher)
+def _phase(run: _Run, train: Examples, first: int, last: int, lr: float, state: Path) -> None:
+    """Epochs ``first`` .. ``last - 1`` with a fresh optimizer, continued from ``state``."""
+    batches = Batches(train, run.task, run.hop_frames, run.options, first, run.teacher)
     steps = batches.num_batches * (last - first)
     run.model.compile(
         optimizer=_optimizer(run.options, lr, max(1, steps), warm=first == 0),
@@ -182,17 +174,16 @@ def _phase(run: _Run, train: Examples, first: int, last: int, lr: float, backup:
         run_eagerly=run.options.eager,
         jit_compile="auto" if keras.backend.backend() == "jax" else False,
     )
-    backup.mkdir(parents=True, exist_ok=True)
+    done = restore(run.model, state)
+    if done is not None:
+        batches = Batches(train, run.task, run.hop_frames, run.options, done, run.teacher)
     run.model.fit(
         batches,
-        initial_epoch=first,
+        initial_epoch=first if done is None else done,
         epochs=last,
         verbose=0,
         shuffle=False,
-        callbacks=[
-            _Watch(run),
-            keras.callbacks.BackupAndRestore(str(backup), delete_checkpoint=False),
-        ],
+        callbacks=[_Watch(run), Checkpoint(state)],
     )
 
 
