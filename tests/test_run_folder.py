@@ -176,7 +176,7 @@ def test_an_interrupt_ends_the_stream_in_order(tmp_path: Path) -> None:
 @needs_cc
 def test_a_closed_terminal_ends_the_board_too(tmp_path: Path) -> None:
     wav, folder = tmp_path / "long.wav", tmp_path / "run"
-    soundfile.write(wav, noise(160_000), 16000)
+    soundfile.write(wav, noise(1_600_000), 16000)
     options = ("--model", write_model(tmp_path), "--wav", wav, "--out", folder)
     command = (sys.executable, "-m", "shiftmcu.cli", "monitor", *options)
     process = subprocess.Popen([*map(str, command)], stdout=-3, stderr=-3)
