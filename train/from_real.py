@@ -11,15 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftmcu.train.factored import initial_std
-from shiftmcu.train.rounded import dense_unit
+from shiftmcu.train.rounded import SMALLEST_UNIT, TWN_THRESHOLD, dense_unit
 
 __all__ = ["as_it_is", "deepshift_ps_from_real", "dense_shift_from_real", "s3_from_real"]
 
 Floats = NDArray[np.float32]
-
-# TWN's threshold for zero, in mean absolute weights of the channel (see ``rounded.twn``).
-_TERNARY_THRESHOLD = 0.7
-_SMALLEST_UNIT = 1e-12
 
 
 def as_it_is(kernel: Floats, top: int) -> Floats:
@@ -58,7 +54,7 @@ def _measured(kernel: Floats, top: int) -> tuple[Floats, Floats, Floats]:
     size = np.abs(kernel)
     if top == 1:
         mean = np.mean(size, axis=tuple(range(kernel.ndim - 1)), keepdims=True)
-        unit = np.maximum(2.0 * _TERNARY_THRESHOLD * mean, _SMALLEST_UNIT)
+        unit = np.maximum(2.0 * TWN_THRESHOLD * mean, SMALLEST_UNIT)
     else:
         unit = dense_unit(np, size, top)
     return kernel, size, np.asarray(unit, np.float32)

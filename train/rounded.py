@@ -24,6 +24,8 @@ from shiftmcu.train.straight_through import straight_through
 
 __all__ = [
     "RULES",
+    "SMALLEST_UNIT",
+    "TWN_THRESHOLD",
     "absmean",
     "deepshift_q",
     "dense_unit",
@@ -39,8 +41,10 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int16]
 Rule = Callable[[Any, Tensor, int], tuple[Tensor, Tensor]]
 
+# In mean absolute weights of the channel: what is not above it becomes zero (TWN).
+TWN_THRESHOLD = 0.7
 # A channel whose weights are all zero has a unit too.
-_SMALLEST_UNIT = 1e-12
+SMALLEST_UNIT = 1e-12
 _TWO_VALUES_UNIT = 0.9
 
 
@@ -71,7 +75,7 @@ def dense_unit(xp: Any, size: Tensor, top: int) -> Tensor:
         unit = _TWO_VALUES_UNIT * _over_channel(xp.mean, size)
     else:
         unit = _over_channel(xp.max, size) / float(top)
-    return xp.maximum(unit, _SMALLEST_UNIT)
+    return xp.maximum(unit, SMALLEST_UNIT)
 
 
 def twn(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
@@ -82,9 +86,9 @@ def twn(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
     """
     del top
     size = xp.abs(w)
-    kept = xp.where(size > 0.7 * _over_channel(xp.mean, size), 1.0, 0.0)
+    kept = xp.where(size > TWN_THRESHOLD * _over_channel(xp.mean, size), 1.0, 0.0)
     count = xp.maximum(_over_channel(xp.sum, kept), 1.0)
-    unit = xp.maximum(_over_channel(xp.sum, size * kept) / count, _SMALLEST_UNIT)
+    unit = xp.maximum(_over_channel(xp.sum, size * kept) / count, SMALLEST_UNIT)
     return kept * xp.where(w >= 0, 1.0, -1.0), unit
 
 
@@ -94,7 +98,7 @@ def absmean(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
     Ma et al., "The Era of 1-bit LLMs: All Large Language Models are in 1.58 Bits", 2024
     (arXiv 2402.17764).
     """
-    unit = xp.maximum(_over_channel(xp.mean, xp.abs(w)), _SMALLEST_UNIT)
+    unit = xp.maximum(_over_channel(xp.mean, xp.abs(w)), SMALLEST_UNIT)
     return xp.clip(xp.round(w / unit), -float(top), float(top)), unit
 
 
@@ -104,7 +108,7 @@ def int8(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
     The common baseline; see Jacob et al., "Quantization and Training of Neural Networks for
     Efficient Integer-Arithmetic-Only Inference", CVPR 2018.
     """
-    unit = xp.maximum(_over_channel(xp.max, xp.abs(w)) / float(top), _SMALLEST_UNIT)
+    unit = xp.maximum(_over_channel(xp.max, xp.abs(w)) / float(top), SMALLEST_UNIT)
     return xp.clip(xp.round(w / unit), -float(top), float(top)), unit
 
 
