@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains the shipped models again, by the very commands that their cards name.
 #
-#   tools/train_models.sh [wakewords] [wakewords2] [barista] [barista_fold] [barista_start] [fsc] [keywords]
+#   tools/train_models.sh [wakewords] [wakewords2] [barista] [barista_fold] [fsc] [keywords]
 #
 # Real speech is read from SPEECH (../shared/speech); synthetic speech is rendered once, into CORPUS
 # (build/corpus-fsc) and ORDERS_CORPUS (build/corpus-barista): before wakewords, run synth as fsc and barista do.
@@ -50,58 +50,59 @@ wakewords2() {    # the same in 2 bits: {0, +-1}
     ship wakewords-tiny-2bit runs/wakewords-tiny-2bit
 }
 
-# barista: one stage on the spoken corpus; name, seed, epochs, learning rate, start, fold of the real
-# orders (- for none), further options; SAID and REAL are the weights of the two kinds of orders
+# barista: one stage of training; name, seed, epochs, learning rate, start, further options
 orders() {
-    local name=$1 seed=$2 epochs=$3 lr=$4 start=$5 fold=$6 said="csv:$orders_corpus/labels.csv" real=()
-    shift 6
-    if [ "$fold" != - ]; then
-        real=(--data "csv:$speech/barista/labels.csv?groups=$speech/barista/channel_group.csv&fold=$fold${REAL:-}")
-    fi
-    shiftmcu train --name barista --network base --seed "$seed" \
-        --epochs "$epochs" --batch 64 --lr "$lr" --segments 80 --variants 2 \
+    local name=$1 seed=$2 epochs=$3 lr=$4 start=$5
+    shift 5
+    shiftmcu train --name barista --network base --seed "$seed" --epochs "$epochs" --batch 64 --lr "$lr" --segments 80 \
         --tuples all --rejects 0.08 --truncated 0.03 --command-weight 0.2 --aux-weight 0.3 \
-        --init "runs/$start/model.keras" --aux "csv:$speech/gsc/labels.csv" \
-        --data "$said${SAID:-}" "${real[@]}" "$@" \
+        --init "runs/$start/model.keras" --aux "csv:$speech/gsc/labels.csv" "$@" \
         --noise "csv:$speech/noise_home/labels.csv" --out "runs/$name"
 }
 
-barista() {    # real words, spoken orders, then real ones too: real weights first, 3 bits from them
-    local float=(--method float --detectors 144 --share-words --dropout 0.2 --stretch 0.25)
-    local shift=(--method deepshift-q --bits 3 --detectors 144 --share-words --dropout 0.1)
+orders_start() {    # real words, then spoken orders alone: real weights at the end, and 3 bits of them for the card
+    local said="csv:$orders_corpus/labels.csv" more="csv:$orders_corpus-more/labels.csv" all
+    all=(--detectors 144 --share-words --stretch 0.25 --variants 1 --augment strong --noise-chance 0.7 --noise-snr 2,28
+        --data "$said?weight=0.5" --data "$more")
     shiftmcu synth --intents train/data/barista_intents.yaml --sentences 6000 --turns 2 --fillers 0 \
         --held-out '' --engines espeak,flite,festival,gnuspeech --out "$orders_corpus"
+    shiftmcu synth --intents train/data/barista_intents.yaml --sentences 3000 --turns 2 --fillers 0 --held-out '' \
+        --engines hibari,piper,pico --voices 'hibari:*,piper:*,pico:*,command:rhvoice-bdl,command:rhvoice-clb' \
+        --voices-file train/data/rhvoice.yaml --seed 5 --out "$orders_corpus-more"
     shiftmcu train --name gsc-base --network base --method s3 --bits 3 --seed 1 \
         --epochs 50 --batch 64 --lr 0.004 --dropout 0.2 --variants 4 \
         --data "csv:$speech/gsc/labels.csv" --reject "csv:$speech/speechocean/labels.csv" \
         --noise "csv:$speech/noise_home/labels.csv" --out runs/gsc-base
-    orders barista-synth 1 36 0.005 gsc-base - --method s3 --bits 3 --dropout 0.1
-    REAL='&weight=8' orders barista-float 1 30 0.004 barista-synth 1/5 "${float[@]}"
-    SAID='?weight=0.5' REAL='&weight=12' orders barista-all 1 32 0.003 barista-float 39/40 "${float[@]}"
-    shift+=(--stretch 0.2 --noise-chance 0.85 --noise-snr 2,24 --teacher runs/barista-all/model.keras)
-    SAID='?weight=0.5' REAL='&weight=12' orders barista-3bit 2 16 0.002 barista-all 39/40 "${shift[@]}"
-    SAID='?weight=0.5' REAL='&weight=12' orders barista-3bit2 2 16 0.0012 barista-3bit 39/40 "${shift[@]}"
-    ship barista runs/barista-3bit2
-    shiftmcu tune runs/barista-3bit2/converted/model.shift --hours 1 --wanted 2 --snr inf \
+    orders barista-synth 1 36 0.005 gsc-base --method s3 --bits 3 --variants 2 --data "$said"
+    orders barista-base-said 1 24 0.004 barista-synth "${all[@]}" --method float --dropout 0.2
+    orders barista-base-said2 1 36 0.003 barista-base-said "${all[@]}" --method float
+    orders barista-said-3bit 1 20 0.0025 barista-base-said2 "${all[@]}" --method deepshift-q --bits 3 \
+        --teacher runs/barista-base-said2/model.keras
+}
+
+# real orders too, in real weights, then in 3 bits; suffix of the runs, fold of the real orders
+orders_people() {
+    local thin="$orders_corpus-thin.csv" real="csv:$speech/barista/labels.csv?groups=$speech/barista/channel_group.csv" all
+    awk -F, 'NR == 1 || /,valid,/ || (/,train,/ && NR % 4 == 0)' "$orders_corpus/labels.csv" > "$thin"
+    all=(--detectors 144 --share-words --stretch 0.25 --variants 1 --augment strong --noise-chance 0.85 --noise-snr 2,24
+        --data "csv:$orders_corpus-more/labels.csv?weight=0.6" --data "csv:$thin?audio=$orders_corpus/audio"
+        --data "$real&fold=$2&weight=14")
+    orders "barista-float$1" 1 12 0.0025 barista-base-said2 "${all[@]}" --method float --dropout 0.15
+    orders "barista-3bit$1" 1 16 0.002 "barista-float$1" "${all[@]}" --method deepshift-q --bits 3 --dropout 0.1 \
+        --teacher "runs/barista-float$1/model.keras"
+}
+
+barista() {    # npm, pip and RHVoice bring voices; `shiftmcu synth` says how to install those that are absent
+    orders_start
+    orders_people '' 39/40
+    ship barista runs/barista-3bit
+    shiftmcu tune runs/barista-3bit/converted/model.shift --hours 1 --wanted 2 --snr inf \
         --audio "csv:$speech/speechocean/labels.csv" --audio "csv:$speech/gsc/labels.csv?split=valid" \
         --commands "csv:$orders_corpus/labels.csv?split=valid" --out models/barista.shift
 }
 
-barista_fold() {    # what the card says of people it never heard: two folds of real orders are left out
-    REAL='&weight=8' orders barista-fold1 2 12 0.002 barista-float 1/5 --method deepshift-q --bits 3 \
-        --detectors 144 --share-words --dropout 0.1 --stretch 0.25 --teacher runs/barista-float/model.keras
-}
-
-barista_start() {    # after barista: where the barista rows of docs/benchmarks.md start, and spoken orders alone in 3 bits
-    local more=$orders_corpus-more all
-    all=(--detectors 144 --share-words --stretch 0.25 --variants 1 --augment strong --noise-chance 0.7 --noise-snr 2,28)
-    shiftmcu synth --intents train/data/barista_intents.yaml --sentences 3000 --turns 2 --fillers 0 --held-out '' \
-        --engines hibari,piper,pico --voices 'hibari:*,piper:*,pico:*,command:rhvoice-bdl,command:rhvoice-clb' \
-        --voices-file train/data/rhvoice.yaml --seed 5 --out "$more"
-    all+=(--data "csv:$more/labels.csv")
-    SAID='?weight=0.5' orders barista-base-said 1 24 0.004 barista-synth - "${all[@]}" --method float --dropout 0.2
-    SAID='?weight=0.5' orders barista-base-said-3bit 1 8 0.002 barista-base-said - "${all[@]}" \
-        --method deepshift-q --bits 3 --dropout 0.1 --teacher runs/barista-base-said/model.keras
+barista_fold() {    # after barista, what the card says of people it never heard: two folds of real orders are left out
+    orders_people -fold 1/5
 }
 
 # fsc: one stage of training, starting from the back bone of an earlier run
