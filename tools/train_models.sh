@@ -88,7 +88,7 @@ orders_people() {
         --data "csv:$orders_corpus-more/labels.csv?weight=0.6" --data "csv:$thin?audio=$orders_corpus/audio"
         --data "$real&fold=$2&weight=14")
     orders "barista-float$1" 1 12 0.0025 barista-base-said2 "${all[@]}" --method float --dropout 0.15
-    orders "barista-3bit$1" 1 16 0.002 "barista-float$1" "${all[@]}" --method deepshift-q --bits 3 --dropout 0.1 \
+    orders "barista-3bit$1" 1 14 0.001 barista-said-3bit "${all[@]}" --method deepshift-q --bits 3 --dropout 0.1 \
         --teacher "runs/barista-float$1/model.keras"
 }
 
