@@ -179,6 +179,7 @@ def test_a_closed_terminal_ends_the_board_too(tmp_path: Path) -> None:
     soundfile.write(wav, noise(1_600_000), 16000)
     options = ("--model", write_model(tmp_path), "--wav", wav, "--out", folder)
     command = (sys.executable, "-m", "shiftmcu.cli", "monitor", *options)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup the child would inherit SIG_IGN
     process = subprocess.Popen([*map(str, command)], stdout=-3, stderr=-3)
     while not (folder / "latency.csv").exists() or (folder / "latency.csv").stat().st_size < 200:
         assert process.poll() is None
