@@ -178,8 +178,8 @@ def test_a_closed_terminal_ends_the_board_too(tmp_path: Path) -> None:
     wav, folder = tmp_path / "long.wav", tmp_path / "run"
     soundfile.write(wav, noise(1_600_000), 16000)
     options = ("--model", write_model(tmp_path), "--wav", wav, "--out", folder)
-    command = (sys.executable, "-m", "shiftmcu.cli", "monitor", *options)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup the child would inherit SIG_IGN
+    monitor = (sys.executable, "-m", "shiftmcu.cli", "monitor", *options)
+    command = ("env", "--default-signal=HUP", *monitor)  # else nohup's SIG_IGN is inherited
     process = subprocess.Popen([*map(str, command)], stdout=-3, stderr=-3)
     while not (folder / "latency.csv").exists() or (folder / "latency.csv").stat().st_size < 200:
         assert process.poll() is None

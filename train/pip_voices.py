@@ -56,7 +56,9 @@ def _open_kokoro(folder: Path) -> Speak:
     def speak(request: dict[str, Any]) -> None:
         voice = request["voice"]
         spoken = phonemes(voice.startswith("b"))(request["text"])
-        tokens = [codes[symbol] for symbol in spoken if symbol in codes]
+        tokens = [codes[symbol] for symbol in spoken]
+        if not tokens:
+            raise ValueError("nothing to say")
         inputs = {
             "tokens": np.array([[0, *tokens, 0]], np.int64),
             "style": styles(voice)[len(tokens) - 1][None],

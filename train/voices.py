@@ -143,6 +143,10 @@ def _package_is_there(engine: str) -> bool:
         return False
     if engine == "piper" and not _piper_models():
         return False
+    return _modules_are_there(engine)
+
+
+def _modules_are_there(engine: str) -> bool:
     return all(map(importlib.util.find_spec, _PIP_MODULES.get(engine, ())))
 
 
@@ -152,7 +156,8 @@ def _npm_folder(engine: str) -> Path:
 
 def package_folder(engine: str) -> Path:
     """Where the voices of an engine lie, in the cache folder: ``npm`` (``npm install --prefix``
-    made it) or ``piper`` (``NAME.onnx`` beside ``NAME.onnx.json``, as piper voices come)."""
+    made it; kokoro's too) or ``piper`` (``NAME.onnx`` beside ``NAME.onnx.json``, as its voices
+    come)."""
     return cache_folder() / ("npm" if engine in NPM_PACKAGES else engine)
 
 
@@ -169,7 +174,7 @@ def how_to_install(engine: str) -> str:
         steps.append(f"apt-get install {_DEBIAN_PACKAGES.get(program, program)}")
     if engine in NPM_PACKAGES and not _npm_folder(engine).is_dir():
         steps.append(f"npm install --prefix {package_folder(engine)} {NPM_PACKAGES[engine]}")
-    if not all(map(importlib.util.find_spec, _PIP_MODULES.get(engine, ()))):
+    if not _modules_are_there(engine):
         steps.append(f"pip install {PIP_PACKAGES[engine]}")
     if engine == "piper" and not _piper_models():
         steps.append(f"cp VOICE.onnx VOICE.onnx.json {package_folder(engine)}/")
@@ -236,7 +241,7 @@ def _piper_voices() -> list[Voice]:
 
 
 def _kokoro_voices() -> list[Voice]:
-    """The American and British ones, ``a`` and ``b``; some have hibari's speakers."""
+    """The American and British ones, ``a`` and ``b``; ``heart`` is hibari's speaker as well."""
     names = [style.stem for style in sorted((_npm_folder("kokoro") / "voices").glob("[ab]?_*.bin"))]
     return [Voice("kokoro", name, name.partition("_")[2], "recorded") for name in names]
 
