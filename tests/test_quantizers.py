@@ -11,7 +11,14 @@ from shiftmcu.errors import UsageError
 from shiftmcu.po2 import Alphabet, alphabet
 from shiftmcu.train.factored import deepshift_ps_integers, s3_integers, s3_penalty
 from shiftmcu.train.quantizers import QUANTIZERS, alphabet_name, quantizer
-from shiftmcu.train.rounded import absmean, deepshift_q, int8, rounded_weights, twn
+from shiftmcu.train.rounded import (
+    absmean,
+    deepshift_q,
+    int8,
+    least_squares_unit,
+    rounded_weights,
+    twn,
+)
 
 CASES = [
     (method, bits) for method, q in QUANTIZERS.items() for bits in q.alphabets if method != "float"
@@ -63,13 +70,37 @@ def test_s3_penalty_counts_only_zeroed_weights() -> None:
 
 
 def test_deepshift_q_rounds_the_logarithm() -> None:
-    # One channel with unit 1: the bounds of 1, 2, 4 and 8 are 2^(k - 1/2); sgn(0) is +1.
-    w = np.array([8.0, 0.0, -0.4, 1.41, 1.42, -2.82, 2.83, 5.65, -5.66], np.float32)[:, None]
+    w = np.random.default_rng(3).normal(size=(60, 7)).astype(np.float32)
+    w[0] = 0.0  # sgn(0) is +1
     integers, unit = deepshift_q(np, w, 8)
-    assert unit.item() == 1.0
-    assert integers[:, 0].tolist() == [8, 1, -1, 1, 2, -2, 4, 4, -8]
-    expected = np.sign(w[2:]) * 2 ** np.clip(np.rint(np.log2(np.abs(w[2:]))), 0, 3)
-    np.testing.assert_array_equal(integers[2:], expected)
+    exponent = np.log2(np.maximum(np.abs(w), 1e-6) / unit)
+    assert np.abs(exponent % 1.0 - 0.5).min() > 1e-6  # nothing on a bound
+    wanted = np.where(w >= 0, 1, -1) * 2 ** np.clip(np.rint(exponent), 0, 3)
+    np.testing.assert_array_equal(integers, wanted)
+    assert integers[0].tolist() == [1] * 7
+
+
+def test_multiples_of_powers_of_two_are_met_exactly() -> None:
+    w = 0.3 * np.array([[8, 1, -1, 2, -4], [-8, 8, 4, 4, 1]], np.float32).T
+    integers, unit = deepshift_q(np, w, 8)
+    np.testing.assert_array_equal(integers, np.rint(w / 0.3))
+    np.testing.assert_allclose(unit, 0.3, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("top", "zero"), [(2, False), (8, False), (128, False), (4, True)])
+def test_the_unit_leaves_little_error(top: int, zero: bool) -> None:
+    size = np.abs(np.random.default_rng(4).laplace(size=(500, 6))).astype(np.float32)
+
+    def left(unit: Any) -> Any:
+        lowest = 0.5 if zero else 0.0  # of a unit, and less is 0
+        units = size / unit
+        power = 2.0 ** np.clip(np.rint(np.log2(np.maximum(units, 1e-6))), 0, np.log2(top))
+        return np.square(size - unit * np.where(units < lowest, 0.0, power)).sum(axis=0)
+
+    found = left(least_squares_unit(np, size, top, zero))
+    tried = [left(share * size.max(axis=0)) for share in np.geomspace(0.5 / top, 8.0 / top, 60)]
+    assert (found <= left(size.max(axis=0) / top)).all()
+    assert (found <= 1.2 * np.min(tried, axis=0)).all()
 
 
 def test_deepshift_ps_by_hand() -> None:
@@ -134,12 +165,14 @@ def test_decisions_start_where_rounding_would_put_them(method: str, bits: int) -
     kernel = np.linspace(-1.0, 1.0, 401, dtype=np.float32).reshape(401, 1, 1)
     kernel = kernel[kernel[:, 0, 0] != 0.0]
     integers = quantizer(method).integers(quantizer(method).from_real(kernel, top), top)
-    units = np.abs(kernel) * top
-    exponent = np.clip(np.rint(np.log2(units)), 0, None)
+    unit = least_squares_unit(np, np.abs(kernel), top, zero=method == "s3")
+    units = np.abs(kernel) / unit
+    exponent = np.clip(np.rint(np.log2(units)), 0, np.log2(top))
     wanted = np.sign(kernel) * 2.0**exponent
     if method == "s3":
         wanted = np.where(units > 0.5, wanted, 0.0)
     near = np.abs(np.log2(units) % 1.0 - 0.5) < 1e-3
+    assert near.mean() < 0.1
     np.testing.assert_array_equal(integers[~near], wanted[~near])
 
 

@@ -28,8 +28,8 @@ __all__ = [
     "TWN_THRESHOLD",
     "absmean",
     "deepshift_q",
-    "dense_unit",
     "int8",
+    "least_squares_unit",
     "real_initial",
     "rounded_integers",
     "rounded_weights",
@@ -45,37 +45,47 @@ Rule = Callable[[Any, Tensor, int], tuple[Tensor, Tensor]]
 TWN_THRESHOLD = 0.7
 # A channel whose weights are all zero has a unit too.
 SMALLEST_UNIT = 1e-12
-_TWO_VALUES_UNIT = 0.9
+_ROUNDS = 3
 
 
 def deepshift_q(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
     """DeepShift-Q: ``sgn(w) 2^round(log2 |w / unit|)``, exponents clipped to 0 .. log2 top.
 
-    The unit is ``dense_unit``; ``sgn(0) = 1``, there is no zero. The rounded logarithm is a count
-    of the bounds ``2^(k - 1/2)`` that ``|w|`` reaches: comparisons, no logarithm.
+    The unit is ``least_squares_unit``; ``sgn(0) = 1``, there is no zero. The rounded logarithm is
+    a count of the bounds ``2^(k - 1/2)`` that ``|w|`` reaches: comparisons, no logarithm.
     Elhoushi et al., "DeepShift: Towards Multiplication-Less Neural Networks", CVPR Workshops 2021.
     """
     size = xp.abs(w)
-    unit = dense_unit(xp, size, top)
-    value = xp.where(w >= 0, 1.0, -1.0)
+    unit = least_squares_unit(xp, size, top)
+    return xp.where(w >= 0, 1.0, -1.0) * _powers(xp, size, unit, top), unit
+
+
+def least_squares_unit(xp: Any, size: Tensor, top: int, zero: bool = False) -> Tensor:
+    """The real weight of integer 1 for each channel of absolute weights ``size`` (*kernel, C_in,
+    C_out) that are to be 1, 2, .. ``top`` units, or none where there is a ``zero``.
+
+    From ``max|w| / top``, three rounds of: round, then the unit with the least squared error for
+    those integers. On two trained networks that leaves 0.052 and 0.066 of the power of the weights
+    in 3 bits without zero (0.104 and 0.127 at the start); more rounds change it by less than 0.005
+    (measured).
+    """
+    unit = _over_channel(xp.max, size) / float(top)
+    for _ in range(_ROUNDS):
+        unit = xp.maximum(unit, SMALLEST_UNIT)
+        value = _powers(xp, size, unit, top)
+        if zero:
+            value = value * xp.where(size >= 0.5 * unit, 1.0, 0.0)
+        power = xp.maximum(_over_channel(xp.sum, value * value), 1.0)
+        unit = _over_channel(xp.sum, size * value) / power
+    return xp.maximum(unit, SMALLEST_UNIT)
+
+
+def _powers(xp: Any, size: Tensor, unit: Tensor, top: int) -> Tensor:
+    """``2^round(log2(size / unit))`` within 1 .. ``top``."""
+    value = xp.ones_like(size)
     for k in range(1, top.bit_length()):
         value = value * xp.where(size >= unit * 2.0 ** (k - 0.5), 2.0, 1.0)
-    return value, unit
-
-
-def dense_unit(xp: Any, size: Tensor, top: int) -> Tensor:
-    """The real weight of integer 1 for each channel of absolute weights ``size`` (*kernel, C_in,
-    C_out), where there is no zero: ``max|w| / top``; with two values, 1 and 2, ``0.9 mean|w|``.
-
-    Both are near the least squared error on trained float kernels; with two values the maximum
-    would leave twice as much (measured on two networks: 0.33 of the power against 0.19, 0.46
-    against 0.31).
-    """
-    if top == 2:
-        unit = _TWO_VALUES_UNIT * _over_channel(xp.mean, size)
-    else:
-        unit = _over_channel(xp.max, size) / float(top)
-    return xp.maximum(unit, SMALLEST_UNIT)
+    return value
 
 
 def twn(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
