@@ -131,11 +131,12 @@ EOF
 
 fsc() {    # npm, pip and RHVoice bring voices; `shiftmcu synth` says how to install those that are absent
     local first=(--method s3 --bits 3 --dropout 0.1 --variants 3 --data "csv:$corpus/labels.csv")
-    local more=(--detectors 96 --stretch 0.2 --augment strong --variants 2)
+    local more=(--detectors 96 --stretch 0.2 --augment strong --variants 2) start=runs/fsc-tiny-float/model.keras
     shiftmcu synth --engines espeak,flite,festival,gnuspeech --out "$corpus"
     shiftmcu synth --engines pico --voices 'pico:*,command:rhvoice-bdl,command:rhvoice-clb' \
         --voices-file train/data/rhvoice.yaml --out "$corpus-more"
     shiftmcu synth --engines hibari,piper --out "$corpus-neural"
+    shiftmcu synth --engines kokoro --seed 7 --turns 2 --out "$corpus-kokoro"
     thin "$corpus/labels.csv" > "$corpus-thin.csv"
     more+=(--data "csv:$corpus-thin.csv?audio=$corpus/audio" --data "csv:$corpus-more/labels.csv")
     more+=(--data "csv:$corpus-neural/labels.csv")
@@ -146,11 +147,14 @@ fsc() {    # npm, pip and RHVoice bring voices; `shiftmcu synth` says how to ins
     stage fsc-jax 1 150 0.005 gsc-backbone "${first[@]}"
     stage fsc-jax2 2 110 0.003 fsc-jax "${first[@]}"
     stage fsc-jax3 3 60 0.003 fsc-jax2 "${first[@]}"
-    stage fsc-tiny-float 1 45 0.005 fsc-jax3 "${more[@]}" --method float
-    more+=(--method deepshift-q --bits 3 --teacher runs/fsc-tiny-float/model.keras)
-    stage fsc-3bit 2 20 0.002 fsc-tiny-float "${more[@]}"
-    stage fsc-3bit2 3 45 0.003 fsc-3bit "${more[@]}"
-    ship fsc-tiny runs/fsc-3bit2
+    stage fsc-float 1 45 0.005 fsc-jax3 "${more[@]}" --method float
+    local three=("${more[@]}" --method deepshift-q --bits 3 --teacher runs/fsc-float/model.keras)
+    stage fsc-3bit 2 20 0.002 fsc-float "${three[@]}"
+    stage fsc-3bit2 3 45 0.003 fsc-3bit "${three[@]}"
+    more+=(--data "csv:$corpus-kokoro/labels.csv")
+    stage fsc-tiny-float 1 30 0.005 fsc-3bit2 "${more[@]}" --method float
+    stage fsc-3bit3 1 36 0.003 fsc-tiny-float "${more[@]}" --method deepshift-q --bits 3 --teacher "$start"
+    ship fsc-tiny runs/fsc-3bit3
 }
 
 keywords() {    # after fsc: five words of the Speech Commands set, other words, silence
