@@ -2,7 +2,8 @@
 
 Two phases of ``keras.Model.fit``: everything is trained; then, in the last few percent of the
 epochs, the shift decisions stand still while scales and norms settle, and the batch-norm
-statistics are estimated again. The best epoch is chosen on the validation split only.
+statistics are estimated again. The best epoch of the second phase is chosen, on the validation
+split only: earlier ones have decisions that still change.
 """
 
 from __future__ import annotations
@@ -111,10 +112,16 @@ class _Run:
         row = Epoch(epoch + 1, loss, *judged, seconds)
         # A resumed run may repeat its last epoch.
         self.epochs = [*(e for e in self.epochs if e.epoch < row.epoch), row]
-        if all(row.rank >= e.rank for e in self.epochs):
+        if row == self.best():
             self._save_weights()
         write_text(self.folder / "epochs.json", json.dumps([asdict(e) for e in self.epochs]))
         self.report(row)
+
+    def best(self) -> Epoch | None:
+        """Of the epochs whose decisions stand still; of equals the last."""
+        free = self.options.epochs - self.options.frozen_epochs if self.options.frozen_epochs else 0
+        settled = [e for e in self.epochs if e.epoch > free]
+        return max(settled, key=lambda e: (e.rank, e.epoch), default=None)
 
     def _save_weights(self) -> None:
         write_bytes(self.folder / "best.npz", packed(variables_of(self.model)))
@@ -160,7 +167,9 @@ def fit(
         estimate_statistics(model, train, task, hop_frames, shown[:30], options.batches)
         run.finish_epoch(options.epochs, run.epochs[-1].loss, 0.0)
     run.restore_best()
-    return FitResult(run.epochs, max(run.epochs, key=lambda e: (e.rank, e.epoch)))
+    best = run.best()
+    assert best is not None
+    return FitResult(run.epochs, best)
 
 
 def _phase(run: _Run, train: Examples, first: int, last: int, lr: float, state: Path) -> None:
@@ -209,11 +218,14 @@ def _optimizer(options: FitOptions, lr: float, steps: int, *, warm: bool) -> ker
         warmup_target=lr if warm else None,
         warmup_steps=warmup,
     )
+    averaging = {"use_ema": options.ema > 0.0, "ema_momentum": options.ema or 0.99}
     if options.optimizer == "adam":
-        return keras.optimizers.Adam(schedule, weight_decay=options.weight_decay, clipnorm=1.0)
+        return keras.optimizers.Adam(
+            schedule, weight_decay=options.weight_decay, clipnorm=1.0, **averaging
+        )
     if options.optimizer == "sgd":
         return keras.optimizers.SGD(
-            schedule, momentum=0.9, weight_decay=options.weight_decay, clipnorm=5.0
+            schedule, momentum=0.9, weight_decay=options.weight_decay, clipnorm=5.0, **averaging
         )
     raise UsageError(
         "train.optimizer",

@@ -111,6 +111,10 @@ def _add_fit_arguments(fit: argparse._ArgumentGroup) -> None:
     fit.add_argument("--lr", type=float, default=5e-3, help="(default: %(default)s)")
     fit.add_argument("--optimizer", default="adam", help="adam or sgd (default: %(default)s)")
     fit.add_argument("--weight-decay", type=float, default=1e-4, help="(default: %(default)s)")
+    fit.add_argument(
+        "--ema", type=float, default=0.0, metavar="MOMENTUM",
+        help="end with the running mean of the weights, say 0.998 (%(default)s: the last ones)",
+    )  # fmt: skip
     fit.add_argument("--smoothing", type=float, default=0.05, help="of labels (%(default)s)")
     fit.add_argument("--mixup", type=float, default=0.0, help="Beta parameter, 0 = off")
     fit.add_argument(
@@ -216,6 +220,7 @@ def _plan(args: argparse.Namespace) -> Plan:
             lr=args.lr,
             optimizer=args.optimizer,
             weight_decay=args.weight_decay,
+            ema=args.ema,
             command_weight=args.command_weight,
             aux_weight=args.aux_weight,
             rejects=args.rejects,

@@ -67,7 +67,7 @@ _PIP_MODULES = {
 }
 _DEBIAN_PACKAGES = {"festival": "festival festvox-kallpc16k", "node": "nodejs npm"}
 HELD_OUT_SPEAKERS = frozenset({"rms", "slt", "ked"})  # kept for tests by default
-VALID_SHARE = 0.08  # of the synthetic speakers, npm engines apart: they have too few to spare
+VALID_SHARE = 0.08  # of the speakers of espeak and kokoro; the other engines have too few to spare
 _LISTING_TIMEOUT_S = 30
 
 # Engine's own voice name -> (speaker, natural pitch in Hz, 0 where the engine ignores a pitch).
@@ -123,13 +123,14 @@ class Voice:
 
 
 def split_of(voice: Voice, held_out: frozenset[str] = HELD_OUT_SPEAKERS) -> str:
-    """``test`` for ``held_out`` speakers, ``valid`` for a fixed share of the synthetic ones, else
-    ``train``. It depends on engine and speaker only: nobody changes sides between runs.
+    """``test`` for ``held_out`` speakers, ``valid`` for a fixed share of espeak's and kokoro's and
+    of a program's of your own that are synthetic, else ``train``. It depends on engine and speaker only: nobody changes sides between runs.
     """
     if voice.speaker in held_out:
         return "test"
     draw = int.from_bytes(hashlib.sha256(voice.speaker.encode()).digest()[:4], "big") / 2**32
-    may_validate = voice.kind == "synthetic" and voice.engine not in NPM_PACKAGES
+    synthetic = voice.kind == "synthetic" and voice.engine not in NPM_PACKAGES
+    may_validate = synthetic or voice.engine == "kokoro"
     return "valid" if may_validate and draw < VALID_SHARE else "train"
 
 
