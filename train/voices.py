@@ -124,7 +124,8 @@ class Voice:
 
 def split_of(voice: Voice, held_out: frozenset[str] = HELD_OUT_SPEAKERS) -> str:
     """``test`` for ``held_out`` speakers, ``valid`` for a fixed share of espeak's and kokoro's and
-    of a program's of your own that are synthetic, else ``train``. It depends on engine and speaker only: nobody changes sides between runs.
+    of those synthetic ones that a command of yours speaks, else ``train``. It depends on engine
+    and speaker only: nobody changes sides between runs.
     """
     if voice.speaker in held_out:
         return "test"
