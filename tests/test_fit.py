@@ -95,6 +95,30 @@ def test_training_leaves_a_complete_run(tmp_path: Path) -> None:
     assert error.value.code == "train.exists"
 
 
+def test_only_settled_epochs_are_chosen(tmp_path: Path) -> None:
+    options = fit.FitOptions(epochs=5, freeze=0.4)
+    run = fit._Run(None, None, None, 8, options, tmp_path, print, print, None)
+    assert run.best() is None
+    losses = (0.1, 0.5, 0.2, 0.4, 0.3, 0.3)  # the last: with re-estimated statistics
+    run.epochs = [fit.Epoch(k, 0.0, loss, 1.0, 1.0, 0.0) for k, loss in enumerate(losses, 1)]
+    assert run.best().epoch == 6
+    run.epochs = run.epochs[:4]
+    assert run.best().epoch == 4
+
+
+def test_averaged_weights_end_a_phase(tmp_path: Path) -> None:
+    def kernel(momentum: float) -> Any:
+        out = tmp_path / f"{momentum}"
+        options = fit.FitOptions(epochs=1, batch=8, lr=5e-3, ema=momentum, eager=True)
+        training.train(replace(plan(tmp_path, fit=options), out=out), training.Reporter())
+        model = keras.saving.load_model(out / "model.keras", compile=False)
+        return np.asarray(model.get_layer("stem_conv").factors)
+
+    first, last, mean = kernel(1.0), kernel(0.0), kernel(0.5)
+    assert np.abs(last - first).max() > 0.0
+    assert 0.0 < np.abs(mean - last).max() < np.abs(first - last).max()
+
+
 def test_data_sets_mix_by_weight(tmp_path: Path) -> None:
     own = tone_spec(tmp_path / "own", 4) + "?weight=2"
     corpus = training.read_corpus(plan(tmp_path, own), training.Reporter())

@@ -22,6 +22,8 @@ def test_held_out_people_are_tested_on_and_never_trained_on() -> None:
     assert [split_of(voice) for voice in (KAL, RMS, *slt_twice)] == ["train", *["test"] * 3]
     many = [Voice("espeak", f"en+v{i}", f"espeak_v{i}", "synthetic") for i in range(1000)]
     assert 50 < sum(split_of(voice) == "valid" for voice in many) < 110
+    kokoro = [Voice("kokoro", f"af_{i}", f"{i}", "recorded") for i in range(1000)]
+    assert 50 < sum(split_of(voice) == "valid" for voice in kokoro) < 110
 
 
 def test_espeak_lists_are_read_right() -> None:
