@@ -81,7 +81,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         options = self.options.batches
         if options.spec is not None:
             # Shift weights start at random signs; under full augmentation they find no foothold.
-            strength = min(1.0, self.epoch / max(1.0, self.options.ease * self.options.epochs))
+            easy = self.options.ease * self.options.epochs
+            strength = min(1.0, self.epoch / max(1.0, easy)) if easy > 0.0 else 1.0
             options = replace(options, spec=options.spec.scaled(strength))
         index = self._order[i]
         inputs, targets = make_batch(

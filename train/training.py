@@ -212,7 +212,10 @@ def _fitted(
         model = networks.build(plan.network, task.heads, **plan.network_options)
         if plan.init is not None:
             donor = keras.saving.load_model(plan.init, compile=False)
-            copied = copy_matching(model, donor, heads=_same_heads(plan.init, task))
+            same = _same_heads(plan.init, task)
+            copied = copy_matching(model, donor, heads=same)
+            if same:  # it goes on: easy examples first would undo what the hard ones taught
+                options = replace(options, ease=0.0)
             report.note(f"from {plan.init}: {len(copied)} layers")
         result = fit(
             model,
