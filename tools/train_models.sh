@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains the shipped models again, by the very commands that their cards name.
 #
-#   tools/train_models.sh [wakewords] [wakewords2] [barista] [barista_fold] [fsc] [keywords]
+#   tools/train_models.sh [wakewords] [wakewords2] [barista] [barista_fold] [fsc] [keywords] [fsc_start] [spoken_start]
 #
 # Real speech is read from SPEECH (../shared/speech); synthetic speech is rendered once, into CORPUS
 # (build/corpus-fsc) and ORDERS_CORPUS (build/corpus-barista): before wakewords, run synth as fsc and barista do.
@@ -19,6 +19,11 @@ ship() {    # name, run folder: convert, and put the small files into models/
     cp "$2/model.keras" "models/$1.keras"
     cp "$2/run.json" "models/$1.run.json"
     cp "$2/curves.png" "models/$1.curves.png"
+}
+
+begin() {    # run: a network to go on from
+    cp "runs/$1/model.keras" "models/starts/$1.keras"
+    cp "runs/$1/run.json" "models/starts/$1.run.json"
 }
 
 wakewords() {    # words first; then, from them, with spoken sentences that are none
@@ -80,6 +85,20 @@ orders_start() {    # real words, then spoken orders alone: real weights at the 
         --teacher runs/barista-base-said2/model.keras
 }
 
+spoken_start() {    # the starts in models/starts: spoken orders alone, in real weights all the way, then in 3 bits
+    local all=(--detectors 144 --share-words --stretch 0.25 --variants 1 --augment strong --noise-chance 0.7
+        --noise-snr 2,28 --data "csv:$orders_corpus/labels.csv?weight=0.6" --data "csv:$orders_corpus-more/labels.csv")
+    shiftmcu train --name gsc-base --network base --method float --seed 1 \
+        --epochs 50 --batch 64 --lr 0.004 --dropout 0.2 --variants 4 \
+        --data "csv:$speech/gsc/labels.csv" --reject "csv:$speech/speechocean/labels.csv" \
+        --noise "csv:$speech/noise_home/labels.csv" --out runs/gsc-base-float
+    orders barista-spoken-float 1 60 0.005 gsc-base-float "${all[@]}" --method float --dropout 0.15 --ema 0.998
+    orders barista-spoken-3bit 1 20 0.0025 barista-spoken-float "${all[@]}" --method deepshift-q --bits 3 \
+        --teacher runs/barista-spoken-float/model.keras --ema 0.998
+    begin barista-spoken-float
+    begin barista-spoken-3bit
+}
+
 # real orders too, in real weights, then in 3 bits; suffix of the runs, fold of the real orders
 orders_people() {
     local thin="$orders_corpus-thin.csv" real="csv:$speech/barista/labels.csv?groups=$speech/barista/channel_group.csv" all
@@ -130,16 +149,13 @@ EOF
 }
 
 fsc() {    # npm, pip and RHVoice bring voices; `shiftmcu synth` says how to install those that are absent
-    local first=(--method s3 --bits 3 --dropout 0.1 --variants 3 --data "csv:$corpus/labels.csv")
-    local more=(--detectors 96 --stretch 0.2 --augment strong --variants 2) start=runs/fsc-tiny-float/model.keras
+    local more first=(--method s3 --bits 3 --dropout 0.1 --variants 3 --data "csv:$corpus/labels.csv")
+    phrases_data
     shiftmcu synth --engines espeak,flite,festival,gnuspeech --out "$corpus"
     shiftmcu synth --engines pico --voices 'pico:*,command:rhvoice-bdl,command:rhvoice-clb' \
         --voices-file train/data/rhvoice.yaml --out "$corpus-more"
     shiftmcu synth --engines hibari,piper --out "$corpus-neural"
-    shiftmcu synth --engines kokoro --seed 7 --turns 2 --out "$corpus-kokoro"
     thin "$corpus/labels.csv" > "$corpus-thin.csv"
-    more+=(--data "csv:$corpus-thin.csv?audio=$corpus/audio" --data "csv:$corpus-more/labels.csv")
-    more+=(--data "csv:$corpus-neural/labels.csv")
     shiftmcu train --name gsc-backbone --network tiny --method s3 --bits 3 --seed 1 \
         --epochs 60 --batch 64 --lr 0.004 --dropout 0.3 --variants 4 \
         --data "csv:$speech/gsc/labels.csv" --reject "csv:$speech/speechocean/labels.csv" \
@@ -148,13 +164,25 @@ fsc() {    # npm, pip and RHVoice bring voices; `shiftmcu synth` says how to ins
     stage fsc-jax2 2 110 0.003 fsc-jax "${first[@]}"
     stage fsc-jax3 3 60 0.003 fsc-jax2 "${first[@]}"
     stage fsc-float 1 45 0.005 fsc-jax3 "${more[@]}" --method float
-    local three=("${more[@]}" --method deepshift-q --bits 3 --teacher runs/fsc-float/model.keras)
-    stage fsc-3bit 2 20 0.002 fsc-float "${three[@]}"
-    stage fsc-3bit2 3 45 0.003 fsc-3bit "${three[@]}"
-    more+=(--data "csv:$corpus-kokoro/labels.csv")
-    stage fsc-tiny-float 1 30 0.005 fsc-3bit2 "${more[@]}" --method float
-    stage fsc-3bit3 1 36 0.003 fsc-tiny-float "${more[@]}" --method deepshift-q --bits 3 --teacher "$start"
-    ship fsc-tiny runs/fsc-3bit3
+    more+=(--method deepshift-q --bits 3 --teacher runs/fsc-float/model.keras)
+    stage fsc-3bit 2 20 0.002 fsc-float "${more[@]}"
+    stage fsc-3bit2 3 45 0.003 fsc-3bit "${more[@]}"
+    ship fsc-tiny runs/fsc-3bit2
+}
+
+phrases_data() {    # what every stage from fsc-float on is trained on
+    more=(--detectors 96 --stretch 0.2 --augment strong --variants 2
+        --data "csv:$corpus-thin.csv?audio=$corpus/audio" --data "csv:$corpus-more/labels.csv"
+        --data "csv:$corpus-neural/labels.csv")
+}
+
+fsc_start() {    # after fsc: kokoro's voices too, in real weights; the start in models/starts and of the benchmarks
+    local more
+    phrases_data
+    shiftmcu synth --engines kokoro --seed 7 --turns 2 --out "$corpus-kokoro"
+    stage fsc-tiny-float 1 50 0.005 fsc-3bit2 "${more[@]}" --data "csv:$corpus-kokoro/labels.csv?weight=2" \
+        --method float --ema 0.998
+    begin fsc-tiny-float
 }
 
 keywords() {    # after fsc: five words of the Speech Commands set, other words, silence
