@@ -112,7 +112,7 @@ def _add_fit_arguments(fit: argparse._ArgumentGroup) -> None:
     fit.add_argument("--optimizer", default="adam", help="adam or sgd (default: %(default)s)")
     fit.add_argument("--weight-decay", type=float, default=1e-4, help="(default: %(default)s)")
     fit.add_argument(
-        "--ema", type=float, default=0.0, metavar="MOMENTUM",
+        "--ema", type=_momentum, default=0.0, metavar="MOMENTUM",
         help="end with the running mean of the weights, say 0.998 (%(default)s: the last ones)",
     )  # fmt: skip
     fit.add_argument("--smoothing", type=float, default=0.05, help="of labels (%(default)s)")
@@ -137,6 +137,14 @@ def _decibels(text: str) -> tuple[float, float]:
     if not -20.0 <= low <= high <= 60.0:
         raise argparse.ArgumentTypeError(f"{text!r} is not LOW,HIGH within -20..60 dB")
     return low, high
+
+
+def _momentum(text: str) -> float:
+    if not 0.0 <= (value := float(text)) < 1.0:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not within 0..1 (1 itself would keep the start)"
+        )
+    return value
 
 
 def _count(text: str) -> int:
