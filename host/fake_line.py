@@ -97,7 +97,8 @@ class WornPort(InThread):
                     if not data:
                         return
                     self._to_board(data)
-                elif data := self._from_board():
+                # What the host sent may have reset the board: its old end is closed then.
+                elif end is self._board and (data := self._from_board()):
                     host.sendall(self._worn(data))
 
     def _to_board(self, data: bytes) -> None:
