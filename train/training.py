@@ -214,7 +214,7 @@ def _fitted(
             donor = keras.saving.load_model(plan.init, compile=False)
             same = _same_heads(plan.init, task)
             copied = copy_matching(model, donor, heads=same)
-            if same:  # it goes on: easy examples first would undo what the hard ones taught
+            if same:  # it goes on from what it learned; the easy start is for random signs
                 options = replace(options, ease=0.0)
             report.note(f"from {plan.init}: {len(copied)} layers")
         result = fit(
