@@ -179,6 +179,7 @@ def keys(page: Any, run: Path) -> None:
     dialog = page.get_by_role("dialog", name="What was said?")
     dialog.get_by_label("intent").select_option("bring / newspaper / none")
     dialog.get_by_role("button", name="Keep the miss").click()
+    until(lambda: len(entries(run, "mark")) == 1)
     page.keyboard.press("f")
     until(lambda: len(entries(run, "mark")) == 2)
     with (run / "marks.csv").open(newline="") as file:

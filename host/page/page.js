@@ -296,7 +296,9 @@ $("miss-dialog").addEventListener("close", () => {
   $("miss-dialog").returnValue = "";
 });
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input:not([type=checkbox]):not([type=range]), select, dialog");
+  const fields = "input:not([type=checkbox]):not([type=range]), select, dialog";
+  // A closed dialog keeps the focus until the next frame: what is hidden is no place to type in.
+  const typing = event.target.checkVisibility() && event.target.closest(fields);
   if (typing || !$("keys").checked || event.ctrlKey || event.metaKey || event.altKey) return;
   const action = ACTIONS[event.key === "=" ? "+" : event.key];
   if (!action || event.repeat || $("view").hidden) return;
