@@ -8,6 +8,7 @@ import pytest
 
 from shiftmcu.errors import UsageError
 from shiftmcu.train import networks, transfer
+from shiftmcu.train.layers import frozen_shifts
 from shiftmcu.train.phrase_head import PhraseDense, shared_words
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -25,6 +26,13 @@ def network(*, share_words: bool, method: str = "deepshift-q", bits: int = 3) ->
 def inputs() -> dict[str, np.ndarray]:
     x = np.random.default_rng(2).integers(0, 256, (3, 16, 40)).astype(np.float32)
     return {"features": x, "frames": np.full(3, 16, np.int32)}
+
+
+def test_nothing_that_decides_an_integer_is_trained_at_the_end() -> None:
+    model = network(share_words=True)
+    frozen_shifts(model)
+    names = {variable.name for variable in model.trainable_variables}
+    assert names == {"gamma", "beta", "log_scale", "bias", "word_bias"}
 
 
 def test_only_words_that_labels_share_count() -> None:

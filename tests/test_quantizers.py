@@ -16,6 +16,7 @@ from shiftmcu.train.rounded import (
     deepshift_q,
     int8,
     least_squares_unit,
+    pot,
     rounded_weights,
     twn,
 )
@@ -103,6 +104,13 @@ def test_the_unit_leaves_little_error(top: int, zero: bool) -> None:
     assert (found <= 1.25 * np.min(tried, axis=0)).all()
 
 
+def test_pot_has_a_zero() -> None:
+    w = 0.2 * np.array([[4, -4, 2, -2, 1, -1, 1.3, 1.5, 0.45, -0.45, 0.0, 0.55]], np.float32).T
+    integers, unit = pot(np, w, 4)
+    assert unit.item() == pytest.approx(0.2, rel=0.1)
+    assert integers[:, 0].tolist() == [4, -4, 2, -2, 1, -1, 1, 2, 0, 0, 0, 1]
+
+
 def test_deepshift_ps_by_hand() -> None:
     factors = np.array([[0.4, 0.6, -0.6, 1.0, -0.5], [2.0, 0.4, 1.6, 9.0, 0.0]], np.float32)
     assert deepshift_ps_integers(factors[:, :, None], 4)[:, 0].tolist() == [0, 1, -4, 4, 0]
@@ -125,7 +133,7 @@ def test_int8_spans_every_channel() -> None:
     assert (np.abs(integers * unit - w) <= unit / 2 * 1.0001).all()
 
 
-@pytest.mark.parametrize("rule", [deepshift_q, twn, absmean, int8])
+@pytest.mark.parametrize("rule", [deepshift_q, pot, twn, absmean, int8])
 def test_a_channel_of_zeros_stays_finite(rule: Any) -> None:
     weights = np.asarray(rounded_weights(rule, np.zeros((1, 3, 2), np.float32), 1))
     assert np.isfinite(weights).all()
@@ -177,7 +185,7 @@ def test_decisions_start_where_rounding_would_put_them(method: str, bits: int) -
 
 
 def test_unknown_method_and_bits_are_named() -> None:
-    with pytest.raises(UsageError, match="deepshift-q, deepshift-ps") as error:
+    with pytest.raises(UsageError, match="deepshift-q, pot, deepshift-ps") as error:
         quantizer("deepshift")
     assert error.value.code == "train.method"
     for method, bits in (("s3", 8), ("int8", 4), ("ternary", 3), ("float", 16)):
@@ -191,6 +199,7 @@ def test_default_bits() -> None:
         "s3": 3,
         "denseshift": 3,
         "deepshift-q": 3,
+        "pot": 3,
         "deepshift-ps": 3,
         "ternary": 2,
         "ternary-absmean": 2,

@@ -221,5 +221,4 @@ def frozen_shifts(model: keras.Model) -> None:
     """
     for layer in model.layers:
         if isinstance(layer, ShiftLayer) and layer.method != "float":
-            layer.factors.trainable = False
-            layer.penalty = 0.0
+            layer.freeze_decisions()

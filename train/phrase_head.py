@@ -69,6 +69,10 @@ class PhraseDense(ShiftDense):
     def call(self, inputs: Tensor) -> Tensor:
         return super().call(inputs) + ops.matmul(self.word_bias, self._table)
 
+    def freeze_decisions(self) -> None:
+        super().freeze_decisions()
+        self.word_kernel.trainable = False
+
     def plain_weights(self) -> list[Floats]:
         """The weights of the ``ShiftDense`` that computes the same: factors, log_scale, bias."""
         factors = values_of(self.factors) + values_of(self.word_kernel) @ self._table

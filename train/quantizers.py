@@ -116,6 +116,7 @@ _ALL = (
         unit_start=True,
     ),
     _rounded("deepshift-q", _DENSE),
+    _rounded("pot", {3: "s3", 4: "s3x4"}),
     Quantizer(
         "deepshift-ps",
         _WITH_ZERO,

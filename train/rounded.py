@@ -1,4 +1,4 @@
-"""Weights rounded from one real weight: DeepShift-Q, ternary (TWN, absmean) and int8.
+"""Weights rounded from one real weight: DeepShift-Q, PoT, ternary (TWN, absmean) and int8.
 
 A rule takes a real kernel ``w`` (*kernel, C_in, C_out) and gives integers of the alphabet and the
 *unit*, the real weight that integer 1 stands for, per output channel: ``w ~ unit * integers``. Only
@@ -30,6 +30,7 @@ __all__ = [
     "deepshift_q",
     "int8",
     "least_squares_unit",
+    "pot",
     "real_initial",
     "rounded_integers",
     "rounded_weights",
@@ -88,6 +89,19 @@ def _powers(xp: Any, size: Tensor, unit: Tensor, top: int) -> Tensor:
     return value
 
 
+def pot(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
+    """Powers of two (PoT) with a zero: ``sgn(w) 2^round(log2 |w / unit|)``, 0 below half a unit.
+
+    The unit is ``least_squares_unit``. The alphabet is S3's; what differs is how it is trained.
+    Miyashita et al., "Convolutional Neural Networks using Logarithmic Data Representation", 2016
+    (arXiv 1603.01025); the unit per channel is ours.
+    """
+    size = xp.abs(w)
+    unit = least_squares_unit(xp, size, top, zero=True)
+    kept = xp.where(size >= 0.5 * unit, 1.0, 0.0)
+    return kept * xp.where(w >= 0, 1.0, -1.0) * _powers(xp, size, unit, top), unit
+
+
 def twn(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
     """TWN: ``sgn(w)`` where ``|w| > 0.7 mean|w|`` of the channel, else 0.
 
@@ -124,6 +138,7 @@ def int8(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
 
 RULES: dict[str, Rule] = {
     "deepshift-q": deepshift_q,
+    "pot": pot,
     "ternary": twn,
     "ternary-absmean": absmean,
     "int8": int8,

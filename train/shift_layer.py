@@ -122,6 +122,11 @@ class ShiftLayer(keras.layers.Layer):  # type: ignore[misc]
         """What the inputs are multiplied by, in the kernel's shape."""
         return values_of(self._quantizer.weights(self._latent(), self._top))
 
+    def freeze_decisions(self) -> None:
+        """Stop training what the integers are made of."""
+        self.factors.trainable = False
+        self.penalty = 0.0
+
     def nonzero(self) -> float:
         """Share of the weights that are not zero."""
         kernel = self.factors[0] if self.method == "float" else self.integer_kernel()
