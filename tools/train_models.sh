@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Trains the shipped models again, by the very commands that their cards name.
 #
-#   tools/train_models.sh [wakewords] [wakewords2] [barista] [barista_fold] [fsc] [keywords] [fsc_start] [spoken_start]
+#   tools/train_models.sh [wakewords] [wakewords2] [barista] [barista_fold] [fsc] [keywords] [fsc_start]
+#                         [fsc_voices] [spoken_start]
 #
 # Real speech is read from SPEECH (../shared/speech); synthetic speech is rendered once, into CORPUS
 # (build/corpus-fsc) and ORDERS_CORPUS (build/corpus-barista): before wakewords, run synth as fsc and barista do.
@@ -167,7 +168,6 @@ fsc() {    # npm, pip and RHVoice bring voices; `shiftmcu synth` says how to ins
     more+=(--method deepshift-q --bits 3 --teacher runs/fsc-float/model.keras)
     stage fsc-3bit 2 20 0.002 fsc-float "${more[@]}"
     stage fsc-3bit2 3 45 0.003 fsc-3bit "${more[@]}"
-    ship fsc-tiny runs/fsc-3bit2
 }
 
 phrases_data() {    # what every stage from fsc-float on is trained on
@@ -183,6 +183,18 @@ fsc_start() {    # after fsc: kokoro's voices too, in real weights; the start in
     stage fsc-tiny-float 1 50 0.005 fsc-3bit2 "${more[@]}" --data "csv:$corpus-kokoro/labels.csv?weight=2" \
         --method float --ema 0.998
     begin fsc-tiny-float
+}
+
+# after fsc_start, or with models/starts/fsc-tiny-float.keras as runs/fsc-tiny-float/model.keras: more of kokoro; the shipped one
+fsc_voices() {
+    local more float=runs/fsc-tiny-float2/model.keras
+    phrases_data
+    shiftmcu synth --engines kokoro --seed 8 --turns 2 --out "$corpus-kokoro8"
+    more+=(--data "csv:$corpus-kokoro/labels.csv?weight=2" --data "csv:$corpus-kokoro8/labels.csv?weight=2" --ema 0.998)
+    stage fsc-tiny-float2 1 24 0.003 fsc-tiny-float "${more[@]}" --method float
+    stage fsc-tiny 1 36 0.002 fsc-tiny-float2 "${more[@]}" --method deepshift-q --bits 3 --teacher "$float"
+    begin fsc-tiny-float2
+    ship fsc-tiny runs/fsc-tiny
 }
 
 keywords() {    # after fsc: five words of the Speech Commands set, other words, silence
