@@ -39,6 +39,7 @@ def test_the_table_judges_against_float_and_says_what_did_not_run() -> None:
         "t/tiny/s3-2": result(*[list(range(20))] * 3),
         "t/tiny/denseshift-2": result(*[list(range(10))] * 3),
         "t/tiny/deepshift-q-2": result(*[list(range(30))] * 3),
+        "t/tiny/ternary-2": result(*[list(range(40))] * 3),
     }
     rows = [page.Row("t", "tiny", method) for method in page.METHODS]
     text = page.document([("t", "speech", rows)], results, "board")
@@ -47,7 +48,9 @@ def test_the_table_judges_against_float_and_says_what_did_not_run() -> None:
     assert "| 80.00 ± 0.00 | -20.00 ± 4.02 | no |" in lines["s3", "2"]
     assert "not run" in lines["s3", "4"] and "100.00 ± 0.00 |  |  |" in lines["float", "32"]
     assert "2 bits on `tiny`: denseshift is ahead of deepshift-q, +20.00" in text
-    assert "5 of 18 rows have run: 5 CPU minutes" in text
+    assert "6 of 18 rows have run: 6 CPU minutes" in text
+    assert "(ternary) is -10.00 ± 3.02 from deepshift-q; S3's" in text
+    assert "are +20.00 ± 4.02 from that" in text
     assert page.best("t", "tiny", 2, results) == "denseshift-2"
     assert page.best("t", "tiny", 4, results) is None
 
