@@ -60,14 +60,16 @@ def samples(path: Path) -> np.ndarray:
 
 @needs_cc
 def test_the_board_follows_another_rule_from_its_answer_on() -> None:
-    """The first command would not pass the threshold set after it; of the later ones some do."""
+    """A threshold set after two commands: of those that follow the weakest is no longer heard."""
     chosen = models.bundled_model(models.DEFAULT_MODEL)
     paths = sorted((models.models_folder() / "demo").glob("*.flac"))
     pcm = np.concatenate([read_audio(path)[0] for path in paths])
     all_events = native.Model(chosen.data).run_clip(pcm).events
     scores = [event.score for event in all_events]
-    threshold = scores[0] + 1
-    assert scores[2] < threshold <= scores[3]
+    threshold = min(scores[2:]) + 1
+    lost = {event.decision for event in all_events[2:] if event.score < threshold}
+    kept = {event.decision for event in all_events[2:]} - lost
+    assert lost and kept
     judge, fired, events = Judge(chosen.graph), [], []
     with connect("native", model=chosen, emit=emit) as device:
 
@@ -88,7 +90,7 @@ def test_the_board_follows_another_rule_from_its_answer_on() -> None:
         assert [e.decision for e in events] == [k for k, fires in enumerate(fired) if fires]
         decided = [event.decision for event in events]
         assert decided[:2] == [event.decision for event in all_events[:2]]
-        assert all_events[2].decision not in decided and all_events[3].decision in decided
+        assert not lost & set(decided) and kept <= set(decided)
         again = device.run_clip(pcm)  # the rule holds for the next stream too
         changed = replace(chosen.graph.decision, threshold=threshold, min_margin=7)
         expected = decisions.decide(replace(chosen.graph, decision=changed), again.logits)
