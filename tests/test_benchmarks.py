@@ -49,7 +49,7 @@ def test_the_table_judges_against_float_and_says_what_did_not_run() -> None:
     assert "not run" in lines["s3", "4"] and "100.00 ± 0.00 |  |  |" in lines["float", "32"]
     assert "2 bits on `tiny`: denseshift is ahead of deepshift-q, +20.00" in text
     assert "6 of 18 rows have run: 6 CPU minutes" in text
-    assert "(ternary) is -10.00 ± 3.02 from deepshift-q; S3's" in text
+    assert "(ternary) is -10.00 ± 3.02 from deepshift-q; its" in text
     assert "are +20.00 ± 4.02 from that" in text
     assert page.best("t", "tiny", 2, results) == "denseshift-2"
     assert page.best("t", "tiny", 4, results) is None

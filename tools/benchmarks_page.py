@@ -168,16 +168,15 @@ _SAME_ALPHABET = {4: "pot", 3: "pot", 2: "ternary"}
 def _parted(task: str, network: str, bits: int, results: Results) -> Iterator[str]:
     """What of S3's distance to DeepShift-Q is its alphabet, and what is how it is trained."""
     twin = _SAME_ALPHABET[bits]
-    kinds = ("s3", twin, "deepshift-q")
-    rows = [results.get(Row(task, network, f"{kind}-{bits}").name) for kind in kinds]
-    if any(row is None for row in rows):
+    names = [Row(task, network, f"{kind}-{bits}").name for kind in ("s3", twin, "deepshift-q")]
+    if not all(name in results for name in names):
         return
-    s3, middle, rounded = (row or {} for row in rows)
+    s3, middle, rounded = (results[name] for name in names)
     trained, alphabet = difference(s3, middle), difference(middle, rounded)
     if trained is not None and alphabet is not None:
         yield (
-            f"  Its alphabet from one real weight ({twin}) is {alphabet[0]:+.2f} ± "
-            f"{alphabet[1]:.2f} from deepshift-q; S3's decisions of several factors are "
+            f"  S3's alphabet from one real weight ({twin}) is {alphabet[0]:+.2f} ± "
+            f"{alphabet[1]:.2f} from deepshift-q; its decisions of several factors are "
             f"{trained[0]:+.2f} ± {trained[1]:.2f} from that."
         )
 

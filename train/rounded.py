@@ -73,17 +73,15 @@ def least_squares_unit(xp: Any, size: Tensor, top: int, zero: bool = False) -> T
     unit = _over_channel(xp.max, size) / float(top)
     for _ in range(_ROUNDS):
         unit = xp.maximum(unit, SMALLEST_UNIT)
-        value = _powers(xp, size, unit, top)
-        if zero:
-            value = value * xp.where(size >= 0.5 * unit, 1.0, 0.0)
+        value = _powers(xp, size, unit, top, zero)
         power = xp.maximum(_over_channel(xp.sum, value * value), 1.0)
         unit = _over_channel(xp.sum, size * value) / power
     return xp.maximum(unit, SMALLEST_UNIT)
 
 
-def _powers(xp: Any, size: Tensor, unit: Tensor, top: int) -> Tensor:
-    """``2^round(log2(size / unit))`` within 1 .. ``top``."""
-    value = xp.ones_like(size)
+def _powers(xp: Any, size: Tensor, unit: Tensor, top: int, zero: bool = False) -> Tensor:
+    """``2^round(log2(size / unit))`` within 1 .. ``top``; with a ``zero``, 0 below half a unit."""
+    value = xp.where(size >= 0.5 * unit, 1.0, 0.0) if zero else xp.ones_like(size)
     for k in range(1, top.bit_length()):
         value = value * xp.where(size >= unit * 2.0 ** (k - 0.5), 2.0, 1.0)
     return value
@@ -98,8 +96,7 @@ def pot(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
     """
     size = xp.abs(w)
     unit = least_squares_unit(xp, size, top, zero=True)
-    kept = xp.where(size >= 0.5 * unit, 1.0, 0.0)
-    return kept * xp.where(w >= 0, 1.0, -1.0) * _powers(xp, size, unit, top), unit
+    return xp.where(w >= 0, 1.0, -1.0) * _powers(xp, size, unit, top, zero=True), unit
 
 
 def twn(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
