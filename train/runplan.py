@@ -35,6 +35,7 @@ class Plan:
     network: str = "tiny"
     network_options: dict[str, Any] = field(default_factory=dict)
     init: Path | None = None
+    grow: bool = False  # ``init`` is a smaller network
     teacher: Path | None = None
     teacher_weight: float = 0.5
     temperature: float = 2.0

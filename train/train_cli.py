@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     net.add_argument("--share-words", action="store_true", help="labels share weights per word")
     net.add_argument("--po2-scales", action="store_true", help="every scale a power of two")
     net.add_argument("--init", type=Path, metavar="MODEL.keras", help="start from its back bone")
+    net.add_argument(
+        "--grow", action="store_true", help="--init is a smaller network: start as what it is"
+    )
     net.add_argument("--teacher", type=Path, metavar="MODEL.keras", help="learn from it as well")
     net.add_argument(
         "--teacher-weight", type=float, default=0.5, help="its share of the loss (%(default)s)"
@@ -215,6 +218,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         network=args.network,
         network_options=network,
         init=args.init,
+        grow=args.grow,
         teacher=args.teacher,
         teacher_weight=args.teacher_weight,
         temperature=args.temperature,

@@ -28,7 +28,7 @@ from shiftmcu.train.predict import predict, stream_logits
 from shiftmcu.train.record import read_model_info, save_model, versions, write_curves, write_json
 from shiftmcu.train.run_report import confusion_counts, write_confusions, write_report
 from shiftmcu.train.runplan import Corpus, Plan, Reporter, read_corpus
-from shiftmcu.train.transfer import copy_matching
+from shiftmcu.train.transfer import copy_grown, copy_matching
 
 __all__ = ["Corpus", "Plan", "Reporter", "read_corpus", "train"]
 
@@ -213,7 +213,7 @@ def _fitted(
         if plan.init is not None:
             donor = keras.saving.load_model(plan.init, compile=False)
             same = _same_heads(plan.init, task)
-            copied = copy_matching(model, donor, heads=same)
+            copied = (copy_grown if plan.grow else copy_matching)(model, donor, heads=same)
             if same:  # it goes on from what it learned; the easy start is for random signs
                 options = replace(options, ease=0.0)
             report.note(f"from {plan.init}: {len(copied)} layers")

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from shiftmcu.errors import UsageError
 from shiftmcu.train.examples import BatchOptions, Examples, Task, make_batch
+from shiftmcu.train.grow import grow
 from shiftmcu.train.layers import QuantizedReLU, ShiftDense
 from shiftmcu.train.phrase_head import PhraseDense
 from shiftmcu.train.shift_layer import ShiftLayer, values_of
 
-__all__ = ["copy_matching", "estimate_statistics"]
+__all__ = ["copy_grown", "copy_matching", "estimate_statistics"]
 
 
 def estimate_statistics(
@@ -50,6 +51,29 @@ def copy_matching(model: keras.Model, donor: keras.Model, *, heads: bool = False
     a dense layer's scale is set so that its outputs keep their size. Returns the names copied.
     Raises ``train.init`` when nothing matches.
     """
+    copied = _copy_equal(model, donor, heads=heads)
+    # Activation scales match every network; a back bone has kernels.
+    if not any(name.endswith("_conv") for name in copied):
+        raise UsageError(
+            "train.init",
+            "no layer of the initial model has a name and shape of this network.",
+            "start from a model of the same --network, --bits and --method, or add --grow "
+            "where it is a smaller network",
+        )
+    return copied
+
+
+def copy_grown(model: keras.Model, donor: keras.Model, *, heads: bool = False) -> list[str]:
+    """Start as the smaller ``donor`` (``grow``); heads whose shapes are equal only with ``heads``.
+
+    Returns the names copied. Raises ``train.init``.
+    """
+    copied = _copy_equal(model, donor, heads=heads)
+    return [*(name for name in copied if name.startswith("head_")), *grow(model, donor)]
+
+
+def _copy_equal(model: keras.Model, donor: keras.Model, *, heads: bool) -> list[str]:
+    """Copy what has equal names and shapes; the names."""
     donors = {layer.name: layer for layer in donor.layers}
     copied = []
     for layer in model.layers:
@@ -64,13 +88,6 @@ def copy_matching(model: keras.Model, donor: keras.Model, *, heads: bool = False
         elif [w.shape for w in layer.weights] == [w.shape for w in other.weights]:
             layer.set_weights(other.get_weights())
             copied.append(layer.name)
-    # Activation scales match every network; a back bone has kernels.
-    if not any(name.endswith("_conv") for name in copied):
-        raise UsageError(
-            "train.init",
-            "no layer of the initial model has a name and shape of this network.",
-            "start from a model of the same --network, --bits and --method",
-        )
     return copied
 
 
