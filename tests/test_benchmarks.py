@@ -102,3 +102,25 @@ def test_rows_run_once_and_make_the_page(tmp_path: Path) -> None:
     assert {row["clips"] for row in results.values()} == {18}  # every clip tested once
     assert results["tones/tiny/s3-3"]["weights_bytes"] > 0
     assert "benchmarks:" not in tool("--run", "tones/tiny/s3-3")  # nothing is left to do
+
+
+def test_two_runs_at_once_lose_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("keras", reason="Keras comes with the [train] extra")
+    import benchmarks
+
+    tasks = write_task(tmp_path)
+    store = tmp_path / "page-results.json"
+
+    def beside_another(_row: page.Row, task: benchmarks.Task, *_: object) -> dict[str, object]:
+        made = {"options": task.options, "clips": 2, "clips_sha256": "", "cpu_minutes": 0.1}
+        made |= {"wrong": {"0": [1]}, "weights_bytes": 8, "shift_adds": 9, "ram_bytes": 10}
+        other = benchmarks.load_results(store, [task]) | {"tones/tiny/pot-4": made}
+        store.write_text(json.dumps(other))
+        return made
+
+    monkeypatch.setattr(benchmarks, "run", beside_another)
+    options = ["--tasks", str(tasks), "--out", str(tmp_path / "page.md")]
+    monkeypatch.setattr(sys, "argv", ["benchmarks.py", *options, "--run", "tones/tiny/s3-[34]"])
+    benchmarks.main()
+    names = {"tones/tiny/s3-4", "tones/tiny/s3-3", "tones/tiny/pot-4"}
+    assert set(json.loads(store.read_text())) == names

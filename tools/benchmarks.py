@@ -190,7 +190,9 @@ def main() -> None:
             if row.name in results or row.is_open or not wanted:
                 continue
             print(f"benchmarks: {row.name}", file=sys.stderr)
-            results[row.name] = run(row, task, args.seeds, args.runs)
+            entry = run(row, task, args.seeds, args.runs)
+            results.update(load_results(store, tasks))  # another run may have added rows meanwhile
+            results[row.name] = entry
             ordered = json.dumps(results, sort_keys=True, separators=(",", ":"))
             write_text(store, ordered.replace('},"', '},\n"') + "\n")
             write_text(args.out, _page(tasks, results))
