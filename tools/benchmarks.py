@@ -50,8 +50,9 @@ Results = dict[str, dict[str, Any]]
 @dataclass(frozen=True)
 class Task:
     """One data set: ``train`` and ``test`` are options with {speech}, {corpus} and, in a cross-
-    validation of ``folds`` parts, {fold}; {network} is the row's, {runs} where starts lie. ``saw``
-    says in words what the networks met. Every method runs on ``network``."""
+    validation of ``folds`` parts, {fold}; {network} is the row's, {runs} where starts lie, {start}
+    the row's width ("3bit") or "float" from 8 bits on. ``saw`` says in words what the networks met.
+    Every method runs on ``network``."""
 
     name: str
     saw: str
@@ -65,13 +66,14 @@ class Task:
         """What a result depends on, as it stands in the YAML."""
         return f"{self.train} | {self.test} | {self.folds}"
 
-    def filled(self, template: str, network: str, fold: int) -> list[str]:
+    def filled(self, template: str, row: Row, fold: int) -> list[str]:
         places = {
             "speech": os.environ.get("SPEECH", "../shared/speech"),
             "corpus": os.environ.get("CORPUS", "build/corpus-fsc"),
             "orders": os.environ.get("ORDERS_CORPUS", "build/corpus-barista"),
             "runs": os.environ.get("RUNS", "runs"),
-            "network": network,
+            "network": row.network,
+            "start": f"{row.bits}bit" if row.bits <= 4 else "float",
             "fold": f"{fold}/{self.folds}",
         }
         return [word.format_map(places) for word in template.split()]
@@ -123,7 +125,7 @@ def _train(row: Row, task: Task, seeds: int, fold: int, folder: Path) -> dict[st
     done = folder / "run.json"
     if not done.is_file():
         arguments = [
-            "train", *task.filled(task.train, row.network, fold), "--network", row.network,
+            "train", *task.filled(task.train, row, fold), "--network", row.network,
             "--method", row.kind, "--bits", str(row.bits), "--seeds", str(seeds),
             "--out", str(folder), "--resume",
         ]  # fmt: skip
@@ -136,7 +138,7 @@ def _train(row: Row, task: Task, seeds: int, fold: int, folder: Path) -> dict[st
 
 def test_clips(row: Row, task: Task, fold: int) -> list[Clip]:
     """The command clips that decide."""
-    (spec,) = task.filled(task.test, row.network, fold)
+    (spec,) = task.filled(task.test, row, fold)
     return [clip for clip in load_clips(spec) if clip.command]
 
 

@@ -2,7 +2,7 @@
 # Trains the shipped models again, by the very commands that their cards name.
 #
 #   tools/train_models.sh [wakewords] [wakewords2] [barista] [barista_fold] [fsc] [keywords] [fsc_start]
-#                         [fsc_voices] [spoken_start]
+#                         [fsc_voices] [fsc_base] [spoken_start]
 #
 # Real speech is read from SPEECH (../shared/speech); synthetic speech is rendered once, into CORPUS
 # (build/corpus-fsc) and ORDERS_CORPUS (build/corpus-barista): before wakewords, run synth as fsc and barista do.
@@ -87,6 +87,7 @@ orders_start() {    # real words, then spoken orders alone: real weights at the 
 }
 
 spoken_start() {    # the starts in models/starts: spoken orders alone, in real weights all the way, then in 3 bits
+    local bits
     local all=(--detectors 144 --share-words --stretch 0.25 --variants 1 --augment strong --noise-chance 0.7
         --noise-snr 2,28 --data "csv:$orders_corpus/labels.csv?weight=0.6" --data "csv:$orders_corpus-more/labels.csv")
     shiftmcu train --name gsc-base --network base --method float --seed 1 \
@@ -94,8 +95,10 @@ spoken_start() {    # the starts in models/starts: spoken orders alone, in real 
         --data "csv:$speech/gsc/labels.csv" --reject "csv:$speech/speechocean/labels.csv" \
         --noise "csv:$speech/noise_home/labels.csv" --out runs/gsc-base-float
     orders barista-spoken-float 1 60 0.005 gsc-base-float "${all[@]}" --method float --dropout 0.15 --ema 0.998
-    orders barista-spoken-3bit 1 20 0.0025 barista-spoken-float "${all[@]}" --method deepshift-q --bits 3 \
-        --teacher runs/barista-spoken-float/model.keras --ema 0.998
+    for bits in 3 2 4; do    # 2 and 4 are starts of docs/benchmarks.md alone
+        orders "barista-spoken-${bits}bit" 1 20 0.0025 barista-spoken-float "${all[@]}" --method deepshift-q \
+            --bits "$bits" --teacher runs/barista-spoken-float/model.keras --ema 0.998
+    done
     begin barista-spoken-float
     begin barista-spoken-3bit
 }
@@ -195,6 +198,15 @@ fsc_voices() {
     stage fsc-tiny 1 36 0.002 fsc-tiny-float2 "${more[@]}" --method deepshift-q --bits 3 --teacher "$float"
     begin fsc-tiny-float2
     ship fsc-tiny runs/fsc-tiny
+}
+
+fsc_base() {    # after fsc_voices: `base`, grown from the network that taught fsc-tiny; its rows of docs/benchmarks.md start here
+    local more
+    phrases_data
+    shiftmcu train --name fsc-base --network base --seed 2 --epochs 24 --batch 64 --lr 0.003 --rejects 0.5 \
+        --method float --ema 0.998 --init runs/fsc-tiny-float2/model.keras --grow "${more[@]}" \
+        --data "csv:$corpus-kokoro/labels.csv?weight=2" --aux "csv:$speech/gsc/labels.csv" \
+        --reject "csv:$speech/speechocean/labels.csv" --noise "csv:$speech/noise_home/labels.csv" --out runs/fsc-base-float
 }
 
 keywords() {    # after fsc: five words of the Speech Commands set, other words, silence
