@@ -207,6 +207,7 @@ fsc_base() {    # after fsc_voices: `base`, grown from the network that taught f
         --method float --ema 0.998 --init runs/fsc-tiny-float2/model.keras --grow "${more[@]}" \
         --data "csv:$corpus-kokoro/labels.csv?weight=2" --aux "csv:$speech/gsc/labels.csv" \
         --reject "csv:$speech/speechocean/labels.csv" --noise "csv:$speech/noise_home/labels.csv" --out runs/fsc-base-float
+    begin fsc-base-float
 }
 
 keywords() {    # after fsc: five words of the Speech Commands set, other words, silence
