@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-import keras
+import argparse
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+import soundfile
 
+from shiftmcu.cli import main
 from shiftmcu.errors import UsageError
-from shiftmcu.train import networks, transfer
-from shiftmcu.train.shift_layer import values_of
+
+keras = pytest.importorskip("keras", reason="Keras comes with the [train] extra")
+networks = pytest.importorskip("shiftmcu.train.networks")
+transfer = pytest.importorskip("shiftmcu.train.transfer")
+shift_layer = pytest.importorskip("shiftmcu.train.shift_layer")
+
+# Keras' own, when it reads a variable.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 FLOAT = {"method": "float", "bits": 32}
 SLOTS = {"a": ("x", "y"), "b": ("p", "q", "r")}
@@ -20,7 +31,7 @@ def inputs() -> dict[str, np.ndarray]:
     return {"features": features, "frames": np.full(4, 64, np.int32)}
 
 
-def small(**options: object) -> keras.Model:
+def small(**options: object) -> Any:
     """A tiny network whose batch norms are not those of a start."""
     keras.utils.set_random_seed(5)
     model = networks.tiny(SLOTS, channels=(4, 6, 8), kernel=3, detectors=5, **options)
@@ -31,7 +42,7 @@ def small(**options: object) -> keras.Model:
     return model
 
 
-def large(**options: object) -> keras.Model:
+def large(**options: object) -> Any:
     shape = {"channels": (5, 7, 12), "kernel": 3, "detectors": 5, **FLOAT}
     return networks.base(SLOTS, **(shape | options))
 
@@ -48,14 +59,17 @@ def test_new_channels_and_blocks_can_learn() -> None:
     model = large(dropout=0.0)
     transfer.copy_grown(model, small(**FLOAT), heads=True)
     names = ("block1a_conv", "block2b_conv")
-    start = {name: values_of(model.get_layer(name).factors[0]) for name in names}
+    start = {name: shift_layer.values_of(model.get_layer(name).factors[0]) for name in names}
     model.compile("sgd", loss=keras.losses.CategoricalCrossentropy(from_logits=True))
     truth = {
         f"head_{slot}": np.eye(size)[[0, 1, 0, 1]]
         for slot, size in {"a": 2, "b": 3, "command": 2}.items()
     }
     model.fit(inputs(), truth, epochs=2, verbose=0)
-    moved = {name: values_of(model.get_layer(name).factors[0]) != start[name] for name in names}
+    moved = {
+        name: shift_layer.values_of(model.get_layer(name).factors[0]) != start[name]
+        for name in names
+    }
     assert moved["block1a_conv"][:, 4:, :6].all()  # from the new channel to the old ones
     assert moved["block2b_conv"].any()
 
@@ -82,3 +96,24 @@ def test_a_network_of_fewer_blocks_is_refused() -> None:
     shape = {"channels": (4, 6), "kernel": 3, **FLOAT}
     with pytest.raises(UsageError, match="a stage of 2 blocks, this network of 1"):
         transfer.copy_grown(networks.tiny(SLOTS, **shape), networks.base(SLOTS, **shape))
+
+
+def test_growing_asks_for_a_network_and_is_refused_before_the_data_are_rendered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from shiftmcu.train import record, train_cli
+
+    parser = argparse.ArgumentParser()
+    train_cli.add_arguments(parser)
+    with pytest.raises(UsageError, match="no network to grow from"):
+        train_cli._plan(parser.parse_args(["--grow", "--data", "csv:x.csv", "--out", "runs/x"]))
+    info = {"name": "s", "slots": {}, "tuples": [], "decision": {}, "frontend_id": "0"}
+    record.save_model(small(**FLOAT), tmp_path / "small.keras", info)
+    rows = [f"{k}{split}.wav,{k},{split}" for k in "xy" for split in ("train", "valid")]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,a,split", *rows, ""]))
+    for row in rows:
+        soundfile.write(tmp_path / row.split(",")[0], np.zeros(8000), 16000)
+    options = ["train", "--data", f"csv:{tmp_path}/labels.csv", "--out", str(tmp_path / "run")]
+    assert main([*options, "--init", str(tmp_path / "small.keras"), "--grow"]) == 2
+    shown = capsys.readouterr().err
+    assert "train.init" in shown and "halves the time" in shown and "rendered" not in shown

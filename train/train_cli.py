@@ -200,6 +200,10 @@ def _plan(args: argparse.Namespace) -> Plan:
 
     bits = quantizer(args.method).default_bits if args.bits is None else args.bits
     alphabet_name(args.method, bits)  # a pair that does not exist is refused before data are read
+    if args.grow and args.init is None:
+        raise UsageError(
+            "train.init", "--grow has no network to grow from.", "name a smaller one with --init"
+        )
     network = {"method": args.method, "bits": bits, "po2_scales": args.po2_scales}
     if args.share_words:
         network["share_words"] = True

@@ -49,7 +49,8 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
     probe = networks.build(plan.network, corpus.slots, **plan.network_options)
     report.note(summary.format_table(summary.layer_table(probe)))
     framing = _framing(probe, plan)
-    _teacher(plan, task, framing.hop_frames)  # refused before hours of rendering
+    _teacher(plan, task, framing.hop_frames)  # refused before hours of rendering, and
+    _start(probe, plan, task)  # so is this
     train_set, valid_set = _render_all(plan, corpus, task, framing, key, report)
     if plan.fit.epochs == 0:
         plan = replace(plan, fit=replace(plan.fit, epochs=enough_epochs(train_set, plan.fit)))
@@ -197,6 +198,20 @@ def _same_heads(init: Path, task: Task) -> bool:
     return {slot: tuple(labels) for slot, labels in theirs.items()} == dict(task.slots)
 
 
+def _start(model: keras.Model, plan: Plan, task: Task) -> tuple[int, bool]:
+    """Weights of the initial model, where there is one, into ``model``: how many layers took some,
+    and whether it answers the very question of the task, so that its heads came too.
+
+    Raises ``train.init`` and ``train.model_info``.
+    """
+    if plan.init is None:
+        return 0, False
+    same = _same_heads(plan.init, task)
+    donor = keras.saving.load_model(plan.init, compile=False)
+    copied = (copy_grown if plan.grow else copy_matching)(model, donor, heads=same)
+    return len(copied), same
+
+
 def _fitted(
     plan: Plan,
     options: FitOptions,
@@ -210,13 +225,11 @@ def _fitted(
     """A network with the heads it learns by, fitted where ``plan.placement`` says."""
     with plan.placement.applied(), disk_errors(plan.out):
         model = networks.build(plan.network, task.heads, **plan.network_options)
-        if plan.init is not None:
-            donor = keras.saving.load_model(plan.init, compile=False)
-            same = _same_heads(plan.init, task)
-            copied = (copy_grown if plan.grow else copy_matching)(model, donor, heads=same)
-            if same:  # it goes on from what it learned; the easy start is for random signs
-                options = replace(options, ease=0.0)
-            report.note(f"from {plan.init}: {len(copied)} layers")
+        copied, same = _start(model, plan, task)
+        if same:  # it goes on from what it learned; the easy start is for random signs
+            options = replace(options, ease=0.0)
+        if copied:
+            report.note(f"from {plan.init}: {copied} layers")
         result = fit(
             model,
             train_set,
