@@ -43,6 +43,7 @@ def small(**options: object) -> Any:
 
 
 def large(**options: object) -> Any:
+    keras.utils.set_random_seed(6)
     shape = {"channels": (5, 7, 12), "kernel": 3, "detectors": 5, **FLOAT}
     return networks.base(SLOTS, **(shape | options))
 
@@ -90,6 +91,18 @@ def test_what_does_not_fit_is_refused(
     with pytest.raises(UsageError, match=why) as error:
         transfer.copy_grown(large(**model), small(**donor))
     assert error.value.code == "train.init"
+
+
+def test_heads_that_read_other_channels_are_refused() -> None:
+    with pytest.raises(UsageError, match="--detectors"):
+        transfer.copy_grown(large(detectors=0), small(**FLOAT), heads=True)
+    assert "head_a" not in transfer.copy_grown(large(detectors=0), small(**FLOAT))
+
+
+def test_a_network_over_planes_is_refused() -> None:
+    plane = networks.resnet2d(SLOTS, channels=(4, 6), **FLOAT)
+    with pytest.raises(UsageError, match="planes"):
+        transfer.copy_grown(plane, plane)
 
 
 def test_a_network_of_fewer_blocks_is_refused() -> None:

@@ -70,7 +70,7 @@ class Task:
         places = {
             "speech": os.environ.get("SPEECH", "../shared/speech"),
             "corpus": os.environ.get("CORPUS", "build/corpus-fsc"),
-            "orders": os.environ.get("ORDERS_CORPUS", "build/corpus-barista"),
+            "orders": os.environ.get("ORDERS_CORPUS", "build/corpus-barista-rows"),
             "runs": os.environ.get("RUNS", "runs"),
             "network": row.network,
             "start": f"{row.bits}bit" if row.bits <= 4 else "float",

@@ -2,7 +2,7 @@
 # Trains the shipped models again, by the very commands that their cards name.
 #
 #   tools/train_models.sh [wakewords] [wakewords2] [barista] [barista_fold] [fsc] [keywords] [fsc_start]
-#                         [fsc_voices] [fsc_base] [spoken_start]
+#                         [fsc_voices] [fsc_base] [spoken_start] [barista_rows]
 #
 # Real speech is read from SPEECH (../shared/speech); synthetic speech is rendered once, into CORPUS
 # (build/corpus-fsc) and ORDERS_CORPUS (build/corpus-barista): before wakewords, run synth as fsc and barista do.
@@ -101,6 +101,12 @@ spoken_start() {    # the starts in models/starts: spoken orders alone, in real 
     done
     begin barista-spoken-float
     begin barista-spoken-3bit
+}
+
+barista_rows() {    # the spoken orders of the rows of docs/benchmarks.md
+    shiftmcu synth --intents train/data/barista_intents.yaml --sentences 1500 --turns 2 --fillers 0 --held-out '' \
+        --engines hibari,piper,pico,flite,festival --voices 'hibari:*,piper:*,pico:*,flite:*,festival:*' --seed 5 \
+        --out "$orders_corpus-rows-more"
 }
 
 # real orders too, in real weights, then in 3 bits; suffix of the runs, fold of the real orders

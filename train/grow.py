@@ -30,6 +30,8 @@ def grow(model: keras.Model, donor: keras.Model) -> list[str]:
     Both have real weights (method "float"). Returns the names of the layers of ``model`` that took
     weights. Raises ``train.init`` where the donor does not fit into the model.
     """
+    if _has(model, "plane"):  # its columns interleave the channels before the pool
+        raise _misfit("a network over planes does not grow")
     pairs = dict(_pairs(model, donor))
     for mine, theirs in pairs.items():
         _check(model.get_layer(mine), donor.get_layer(theirs))
@@ -92,7 +94,8 @@ def _check(layer: keras.layers.Layer, other: keras.layers.Layer) -> None:
 def _put(layer: keras.layers.Layer, other: keras.layers.Layer) -> None:
     if isinstance(layer, ShiftLayer):
         kernel, old = values_of(layer.factors[0]).copy(), values_of(other.factors[0])
-        kernel *= _power(old) / (_power(kernel) or 1.0)
+        # A step of the optimizer shall mean as much to the new weights as to the old.
+        kernel *= _rms(old) / (_rms(kernel) or 1.0)
         known, outputs = old.shape[-2:]
         kernel[..., :outputs] = 0.0
         kernel[..., :known, :outputs] = old
@@ -114,7 +117,7 @@ def _arrays(layer: keras.layers.Layer) -> list[Floats]:
     return [values_of(layer.factors[0])]
 
 
-def _power(kernel: Floats) -> float:
+def _rms(kernel: Floats) -> float:
     return float(np.sqrt(np.mean(np.square(kernel, dtype=np.float64))))
 
 

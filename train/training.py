@@ -49,8 +49,9 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
     probe = networks.build(plan.network, corpus.slots, **plan.network_options)
     report.note(summary.format_table(summary.layer_table(probe)))
     framing = _framing(probe, plan)
-    _teacher(plan, task, framing.hop_frames)  # refused before hours of rendering, and
-    _start(probe, plan, task)  # so is this
+    # Networks that do not fit are refused before hours of rendering.
+    _teacher(plan, task, framing.hop_frames)
+    _start(probe, plan, task)
     train_set, valid_set = _render_all(plan, corpus, task, framing, key, report)
     if plan.fit.epochs == 0:
         plan = replace(plan, fit=replace(plan.fit, epochs=enough_epochs(train_set, plan.fit)))

@@ -51,7 +51,8 @@ def copy_matching(model: keras.Model, donor: keras.Model, *, heads: bool = False
     a dense layer's scale is set so that its outputs keep their size. Returns the names copied.
     Raises ``train.init`` when nothing matches.
     """
-    copied = _copy_equal(model, donor, heads=heads)
+    backbone, answers = _parts(model)
+    copied = _copy_equal([*backbone, *(answers if heads else ())], donor)
     # Activation scales match every network; a back bone has kernels.
     if not any(name.endswith("_conv") for name in copied):
         raise UsageError(
@@ -64,23 +65,37 @@ def copy_matching(model: keras.Model, donor: keras.Model, *, heads: bool = False
 
 
 def copy_grown(model: keras.Model, donor: keras.Model, *, heads: bool = False) -> list[str]:
-    """Start as the smaller ``donor`` (``grow``); heads whose shapes are equal only with ``heads``.
+    """Start as the smaller ``donor`` (``grow``), with its heads too where ``heads``.
 
     Returns the names copied. Raises ``train.init``.
     """
-    copied = _copy_equal(model, donor, heads=heads)
-    return [*(name for name in copied if name.startswith("head_")), *grow(model, donor)]
+    grown = grow(model, donor)
+    if not heads:
+        return grown
+    _, answers = _parts(model)
+    copied = _copy_equal(answers, donor)
+    if len(copied) < len(donor.output_names):
+        raise UsageError(
+            "train.init",
+            "the heads of the initial model read other channels than those of this network.",
+            "give both the same --detectors",
+        )
+    return [*grown, *copied]
 
 
-def _copy_equal(model: keras.Model, donor: keras.Model, *, heads: bool) -> list[str]:
+def _parts(model: keras.Model) -> tuple[list[keras.layers.Layer], list[keras.layers.Layer]]:
+    """The layers before the heads, and the heads."""
+    heads = [layer for layer in model.layers if layer.name.startswith("head_")]
+    return [layer for layer in model.layers if layer not in heads], heads
+
+
+def _copy_equal(layers: Sequence[keras.layers.Layer], donor: keras.Model) -> list[str]:
     """Copy what has equal names and shapes; the names."""
     donors = {layer.name: layer for layer in donor.layers}
     copied = []
-    for layer in model.layers:
+    for layer in layers:
         other = donors.get(layer.name)
         if other is None or not layer.weights:
-            continue
-        if layer.name.startswith("head_") and not heads:
             continue
         if isinstance(layer, ShiftLayer) and isinstance(other, ShiftLayer):
             if _take_shifts(layer, other):
