@@ -35,7 +35,8 @@ adds rows, `tools/benchmarks.yaml` says what they train on. All accuracies are m
   of the seeds, on the integer network as a board runs it; float: the Keras network on the same
   features.
 - *to float*: points above or below the float network of the same topology and data, over the same
-  clips (where the training differs, *trained on* says how), ± its standard error (over clips, each clip's mean of all seeds).
+  clips (where the training differs, *trained on* says how), ± its standard error (over clips, each
+  clip's mean of all seeds).
 - *no loss*: 3 bits within 0.3 points of float, 2 bits within 0.8, or within one standard error
   where that is larger.
 - *bytes*: packed weights. *shift-adds*: per second of audio, exact (an estimate of time they are
