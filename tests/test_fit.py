@@ -106,17 +106,28 @@ def test_only_settled_epochs_are_chosen(tmp_path: Path) -> None:
     assert run.best().epoch == 4
 
 
-def test_averaged_weights_end_a_phase(tmp_path: Path) -> None:
-    def kernel(momentum: float) -> Any:
-        out = tmp_path / f"{momentum}"
-        options = fit.FitOptions(epochs=2, batch=8, lr=5e-3, freeze=0.5, ema=momentum, eager=True)
-        training.train(replace(plan(tmp_path, fit=options), out=out), training.Reporter())
-        model = keras.saving.load_model(out / "model.keras", compile=False)
-        return np.asarray(model.get_layer("stem_conv").factors)
+def ended(folder: Path, method: str, bits: int, momentum: float) -> Any:
+    """The stem of a small training with a running mean: kernel and offsets of its norm."""
+    options = fit.FitOptions(epochs=2, batch=8, lr=5e-3, freeze=0.5, ema=momentum, eager=True)
+    network = {"method": method, "bits": bits, "channels": (4, 6), "kernel": 3, "segments": 8}
+    made = plan(folder, fit=options, network_options=network)
+    training.train(replace(made, out=folder / f"{method}{momentum}"), training.Reporter())
+    path = folder / f"{method}{momentum}" / "model.keras"
+    model = keras.saving.load_model(path, compile=False)
+    norm = next(x for x in model.layers if isinstance(x, keras.layers.BatchNormalization))
+    return np.asarray(model.get_layer("stem_conv").factors), np.asarray(norm.beta)
 
-    first, last, mean = kernel(1.0), kernel(0.0), kernel(0.5)
+
+def test_averaged_weights_end_a_phase(tmp_path: Path) -> None:
+    first, last, mean = (ended(tmp_path, "int8", 8, m)[0] for m in (1.0, 0.0, 0.5))
     assert np.abs(last - first).max() > 0.0
     assert 0.0 < np.abs(mean - last).max() < np.abs(first - last).max()
+
+
+def test_shift_decisions_are_not_averaged(tmp_path: Path) -> None:
+    (last, offsets), (same, mean) = (ended(tmp_path, "s3", 3, m) for m in (0.0, 0.5))
+    assert np.array_equal(last, same)
+    assert np.abs(mean - offsets).max() > 0.0
 
 
 def test_data_sets_mix_by_weight(tmp_path: Path) -> None:

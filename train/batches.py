@@ -37,9 +37,9 @@ class FitOptions:
     warmup: float = 0.05
     ease: float = 0.3  # share of the epochs over which the augmentation grows to its full strength
     freeze: float = 0.08
-    ema: float = (
-        0.0  # momentum per step of the averaged weights that a phase ends with; 0: the last
-    )
+    # Momentum per step of the averaged weights that a phase ends with, 0: the last. Not where shift
+    # decisions change: a mean is none of them.
+    ema: float = 0.0
     seed: int = 0
     eager: bool = False  # no compilation: slow steps, quick start (debugging, tests)
     batches: BatchOptions = field(default_factory=BatchOptions)

@@ -24,7 +24,7 @@ from shiftmcu.train.batches import Batches, FitOptions
 from shiftmcu.train.checkpoint import Checkpoint, packed, restore, variables_of
 from shiftmcu.train.distill import Teacher, soft_cross_entropy
 from shiftmcu.train.examples import Examples, Task, epoch_order
-from shiftmcu.train.layers import frozen_shifts
+from shiftmcu.train.layers import frozen_shifts, has_wide_steps
 from shiftmcu.train.predict import judge, predict
 from shiftmcu.train.transfer import estimate_statistics
 
@@ -158,10 +158,13 @@ def fit(
     run = _Run(model, valid, task, hop_frames, options, folder, report, batch_done, teacher)
     run.load()
     free = options.epochs - options.frozen_epochs
-    _phase(run, train, 0, free, options.lr, folder / "free.npz")
+    # The mean of a weight that changes between two integers lies at their bound.
+    ema = 0.0 if has_wide_steps(model) else options.ema
+    _phase(run, train, 0, free, options.lr, ema, folder / "free.npz")
     if options.frozen_epochs:
         frozen_shifts(model)
-        _phase(run, train, free, options.epochs, 0.1 * options.lr, folder / "frozen.npz")
+        end = folder / "frozen.npz"
+        _phase(run, train, free, options.epochs, 0.1 * options.lr, options.ema, end)
         rng = np.random.default_rng((options.seed, options.epochs))
         shown = epoch_order(rng, train, options.batch, options.rejects)
         estimate_statistics(model, train, task, hop_frames, shown[:30], options.batches)
@@ -172,12 +175,14 @@ def fit(
     return FitResult(run.epochs, best)
 
 
-def _phase(run: _Run, train: Examples, first: int, last: int, lr: float, state: Path) -> None:
+def _phase(
+    run: _Run, train: Examples, first: int, last: int, lr: float, ema: float, state: Path
+) -> None:
     """Epochs ``first`` .. ``last - 1`` with a fresh optimizer, continued from ``state``."""
     batches = Batches(train, run.task, run.hop_frames, run.options, first, run.teacher)
     steps = batches.num_batches * (last - first)
     run.model.compile(
-        optimizer=_optimizer(run.options, lr, max(1, steps), warm=first == 0),
+        optimizer=_optimizer(run.options, lr, ema, max(1, steps), warm=first == 0),
         loss=_losses(run),
         loss_weights=_loss_weights(run),
         run_eagerly=run.options.eager,
@@ -209,7 +214,9 @@ def _loss_weights(run: _Run) -> dict[str, float]:
     return weights | {f"head_{name}": run.options.aux_weight for name in run.task.aux}
 
 
-def _optimizer(options: FitOptions, lr: float, steps: int, *, warm: bool) -> keras.Optimizer:
+def _optimizer(
+    options: FitOptions, lr: float, ema: float, steps: int, *, warm: bool
+) -> keras.Optimizer:
     warmup = max(1, round(options.warmup * steps)) if warm else 0
     schedule = keras.optimizers.schedules.CosineDecay(
         lr * 0.01 if warm else lr,
@@ -218,7 +225,7 @@ def _optimizer(options: FitOptions, lr: float, steps: int, *, warm: bool) -> ker
         warmup_target=lr if warm else None,
         warmup_steps=warmup,
     )
-    averaging = {"use_ema": options.ema > 0.0, "ema_momentum": options.ema or 0.99}
+    averaging = {"use_ema": ema > 0.0, "ema_momentum": ema or 0.99}
     if options.optimizer == "adam":
         return keras.optimizers.Adam(
             schedule, weight_decay=options.weight_decay, clipnorm=1.0, **averaging

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from shiftmcu.train.plane import ShiftConv2D
 from shiftmcu.train.pooling import WindowPool
+from shiftmcu.train.quantizers import weight_bits
 from shiftmcu.train.shift_layer import ShiftLayer, values_of
 from shiftmcu.train.straight_through import straight_through
 
@@ -27,10 +28,13 @@ __all__ = [
     "ShiftDense",
     "WindowPool",
     "frozen_shifts",
+    "has_wide_steps",
 ]
 
 Tensor = Any
 Floats = NDArray[np.float32]
+
+_MOST_SHIFT_BITS = 4
 
 # A variance this small would turn the folded scale into noise; Keras' own default.
 _EPSILON = 1e-3
@@ -222,3 +226,9 @@ def frozen_shifts(model: keras.Model) -> None:
     for layer in model.layers:
         if isinstance(layer, ShiftLayer) and layer.method != "float":
             layer.freeze_decisions()
+
+
+def has_wide_steps(model: keras.Model) -> bool:
+    """Whether weights change by whole shifts while they are trained (int8 and real ones do not)."""
+    kernels = [layer for layer in model.layers if isinstance(layer, ShiftLayer)]
+    return any(weight_bits(layer.alphabet) <= _MOST_SHIFT_BITS for layer in kernels)

@@ -117,7 +117,8 @@ def _add_fit_arguments(fit: argparse._ArgumentGroup) -> None:
     fit.add_argument("--weight-decay", type=float, default=1e-4, help="(default: %(default)s)")
     fit.add_argument(
         "--ema", type=_momentum, default=0.0, metavar="MOMENTUM",
-        help="end with the running mean of the weights, say 0.998 (%(default)s: the last ones)",
+        help="end with the running mean of the weights, say 0.998 (%(default)s: the last ones); "
+        "with 2-4 bits only of scales and norms, once the shifts stand still",
     )  # fmt: skip
     fit.add_argument("--smoothing", type=float, default=0.05, help="of labels (%(default)s)")
     fit.add_argument("--mixup", type=float, default=0.0, help="Beta parameter, 0 = off")
