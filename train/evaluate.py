@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -37,6 +35,7 @@ from shiftmcu.train.datasets import (
 )
 from shiftmcu.train.examples import Task
 from shiftmcu.train.metrics import UNTRAINED, Outcome
+from shiftmcu.train.workers import on_cores
 
 __all__ = ["CLEAN", "Condition", "at_level", "judge", "mix_at_snr", "task_of", "weights_bytes"]
 
@@ -192,9 +191,7 @@ def _run_jobs(
         _start_worker(data, condition, noise)
         yield from map(_judge_one, clips)
         return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(count, context, _start_worker, (data, condition, noise)) as pool:
-        yield from pool.map(_judge_one, clips, chunksize=16)
+    yield from on_cores(_judge_one, clips, count, _start_worker, (data, condition, noise))
 
 
 def as_document(graph: QuantGraph, data: bytes, scores: dict[str, Any]) -> dict[str, Any]:

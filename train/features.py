@@ -10,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +24,7 @@ from shiftmcu.frontend import FRONTEND_ID, samples_for
 from shiftmcu.native import frontend_features
 from shiftmcu.train.augment import Recipe, coloured_noise, to_peak, truncate, variant
 from shiftmcu.train.clips import refuse_unreadable
+from shiftmcu.train.workers import on_cores
 
 __all__ = [
     "KINDS",
@@ -163,11 +162,7 @@ def _run_jobs(
         _start_worker(framing, recipe, noises)
         yield from map(_render_source, jobs)
         return
-    # Not forked: the parent may hold TensorFlow's threads.
-    with ProcessPoolExecutor(
-        count, get_context("spawn"), _start_worker, (framing, recipe, noises)
-    ) as pool:
-        yield from pool.map(_render_source, jobs, chunksize=16)
+    yield from on_cores(_render_source, jobs, count, _start_worker, (framing, recipe, noises))
 
 
 def _start_worker(framing: Framing, recipe: Recipe, noises: Sequence[str]) -> None:
