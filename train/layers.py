@@ -34,6 +34,7 @@ __all__ = [
 Tensor = Any
 Floats = NDArray[np.float32]
 
+# int8 has small steps; the next width below has these.
 _MOST_SHIFT_BITS = 4
 
 # A variance this small would turn the folded scale into noise; Keras' own default.
