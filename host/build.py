@@ -23,7 +23,7 @@ from typing import Any
 from shiftmcu import boards
 from shiftmcu.boards import Board
 from shiftmcu.errors import BuildFailed, ToolMissing, UsageError
-from shiftmcu.files import cache_folder
+from shiftmcu.files import cache_folder, make_folder
 from shiftmcu.host import pio
 from shiftmcu.host.stand_alone import StandAlone
 
@@ -87,7 +87,7 @@ def build_firmware(
     root = cache_folder() / "build"
     final = root / _key(target, files)
     if not (final / "build.json").exists():
-        root.mkdir(parents=True, exist_ok=True)
+        make_folder(root)
         scratch = Path(tempfile.mkdtemp(prefix=".building-", dir=root))
         try:
             _build(target, files, scratch)

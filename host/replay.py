@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from shiftmcu.errors import CheckFailed, UsageError
+from shiftmcu.files import make_folder
 from shiftmcu.host import models, recorded
 from shiftmcu.host.code_id import told_apart
 from shiftmcu.host.events import Counters, SessionEvent, Timing
@@ -83,7 +84,7 @@ def run(args: argparse.Namespace, **_: object) -> dict[str, Any]:
     manifest = manifest_of(args.folder)
     with contextlib.ExitStack() as stack:
         into = args.out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        into.mkdir(parents=True, exist_ok=True)
+        make_folder(into)
         cut = is_cut(manifest)
         result = replay_cut(args.folder, into, unfinished=manifest["finished"] is None)
         differing = [] if cut else _differing(args.folder, into)

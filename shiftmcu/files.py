@@ -12,7 +12,15 @@ from typing import BinaryIO
 
 from shiftmcu.errors import UsageError
 
-__all__ = ["cache_folder", "disk_errors", "whole_file", "write_all", "write_bytes", "write_text"]
+__all__ = [
+    "cache_folder",
+    "disk_errors",
+    "make_folder",
+    "whole_file",
+    "write_all",
+    "write_bytes",
+    "write_text",
+]
 
 _FULL_BYTES = 1 << 16  # less than this is a full disk
 
@@ -33,14 +41,27 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             os.fsync(stream.fileno())
         beside.replace(path)
     except OSError as error:
-        raise UsageError(
-            "file.write",
-            f"cannot write '{path}': {error.strerror or error}.",
-            "choose another folder, or free some space",
-        ) from error
+        raise _refused(path, error) from error
     finally:
         with suppress(OSError):  # usually moved away by now
             beside.unlink()
+
+
+def make_folder(path: Path) -> None:
+    """``path`` and the folders on the way, where they are missing. Raises UsageError ``file.write``
+    where the system says no (no permission, a file of that name, disk full)."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        "file.write",
+        f"cannot write '{path}': {error.strerror or error}.",
+        "choose another folder, or free some space",
+    )
 
 
 @contextmanager

@@ -7,9 +7,12 @@ import shutil
 from collections import namedtuple
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile  # type: ignore[import-untyped]
 
 from shiftmcu import files
+from shiftmcu.cli import main
 from shiftmcu.errors import UsageError
 
 
@@ -36,3 +39,36 @@ def test_what_other_libraries_raise_on_a_full_disk_is_named(
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(10, 10, 0))
     with pytest.raises(UsageError, match="id ref count"), files.disk_errors(tmp_path):
         raise RuntimeError("Can't decrement id ref count")  # h5py, when it closes its file
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    files.make_folder(tmp_path / "a" / "b")
+    files.make_folder(tmp_path / "a" / "b")
+    files.write_text(tmp_path / "file", "")
+    for path in (tmp_path / "file", tmp_path / "file" / "c"):
+        with pytest.raises(UsageError, match=f"'{path}': (File exists|Not a dir)") as error:
+            files.make_folder(path)
+        assert error.value.code == "file.write"
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("command", ["train --data csv:labels.csv", "synth", "record", "sweep"])
+def test_a_file_in_place_of_the_output_folder_is_named(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("keras", reason="Keras comes with the [train] extra")
+    pytest.importorskip("optuna", reason="Optuna comes with the [sweep] extra")
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{k}{split}.wav,{k},{split}" for k in "xy" for split in ("train", "valid")]
+    files.write_text(tmp_path / "labels.csv", "\n".join(["file,a,split", *rows, ""]))
+    for row in rows:
+        soundfile.write(row.split(",")[0], np.zeros(8000), 16000)
+    phrases = "".join(f'  - phrases: ["go {x}"]\n    a: {x}\n' for x in ("up", "down"))
+    files.write_text(tmp_path / "intents.yaml", f"slots:\n  a: [up, down]\nintents:\n{phrases}")
+    files.write_text(tmp_path / "file", "mine")
+    assert main([*command.split(), "--out", "file"]) == 2
+    assert "file.write" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine"

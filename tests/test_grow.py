@@ -130,3 +130,4 @@ def test_growing_asks_for_a_network_and_is_refused_before_the_data_are_rendered(
     assert main([*options, "--init", str(tmp_path / "small.keras"), "--grow"]) == 2
     shown = capsys.readouterr().err
     assert "train.init" in shown and "halves the time" in shown and "rendered" not in shown
+    assert not (tmp_path / "run").exists()

@@ -20,7 +20,7 @@ from pathlib import Path
 import soundfile  # type: ignore[import-untyped]
 
 from shiftmcu.errors import CheckFailed, UsageError
-from shiftmcu.files import write_text
+from shiftmcu.files import make_folder, write_text
 from shiftmcu.train.phrases import IntentSet, Phrase
 from shiftmcu.train.speak import RenderError, Take, render, write_flac
 from shiftmcu.train.takes import TakePlan
@@ -173,7 +173,7 @@ def synthesize(
     if clash:
         raise UsageError("synth.intents", f"slot names {clash} are taken", "rename those slots")
     audio = out_dir / "audio"
-    audio.mkdir(parents=True, exist_ok=True)
+    make_folder(audio)
     takes = takes or TakePlan()
     plan = takes.of(intents.phrases, installed_voices() if voices is None else voices)
     jobs = jobs or os.cpu_count() or 1

@@ -19,7 +19,7 @@ import keras  # type: ignore[import-untyped]
 import numpy as np
 
 from shiftmcu.errors import CheckFailed, UsageError
-from shiftmcu.files import write_bytes, write_text
+from shiftmcu.files import make_folder, write_bytes, write_text
 from shiftmcu.train.batches import Batches, FitOptions
 from shiftmcu.train.checkpoint import Checkpoint, packed, restore, variables_of
 from shiftmcu.train.distill import Teacher, soft_cross_entropy
@@ -154,7 +154,7 @@ def fit(
     ``batch_done`` is told the batches done in this epoch and how many it has. Raises
     ``train.diverged`` and ``train.optimizer``.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     run = _Run(model, valid, task, hop_frames, options, folder, report, batch_done, teacher)
     run.load()
     free = options.epochs - options.frozen_epochs

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from shiftmcu.errors import UsageError
-from shiftmcu.files import write_bytes, write_text
+from shiftmcu.files import make_folder, write_bytes, write_text
 
 __all__ = [
     "MODEL_SCHEMA",
@@ -36,7 +36,7 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 def save_model(model: Any, path: Path, info: Mapping[str, Any]) -> None:
     """Save a Keras model with the member ``shiftmcu.json`` (slots, tuples, decision)."""
     beside = path.with_name(f".{path.stem}.{os.getpid()}.tmp.keras")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
         model.save(beside)
         with zipfile.ZipFile(beside, "a") as archive:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from shiftmcu.audio import SAMPLE_RATE_HZ
 from shiftmcu.errors import UsageError
-from shiftmcu.files import disk_errors, write_bytes
+from shiftmcu.files import disk_errors, make_folder, write_bytes
 from shiftmcu.train.clips import read_table
 from shiftmcu.train.phrases import IntentSet
 from shiftmcu.train.speak import write_flac
@@ -111,7 +111,7 @@ class Folder:
                 f"{self.speaker!r} is no name for a speaker: letters, digits and - only.",
                 "--speaker anna",
             )
-        (self.path / "raw").mkdir(parents=True, exist_ok=True)
+        make_folder(self.path / "raw")
         if self.labels.is_file():
             columns, rows = read_table(self.labels)
             if missing := sorted(set(self.columns) - set(columns)):

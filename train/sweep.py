@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from shiftmcu.errors import ToolMissing, UsageError
-from shiftmcu.files import write_bytes
+from shiftmcu.files import make_folder, write_bytes
 
 __all__ = ["Axis", "Row", "Store", "as_csv", "combinations", "folder_name", "parse_axis", "sweep"]
 
@@ -104,7 +104,7 @@ class Store:
 
     def __init__(self, folder: Path, axes: Sequence[Axis], about: Mapping[str, Any]) -> None:
         self._optuna = _optuna()
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self.axes = axes
         self.study = self._optuna.create_study(
             storage=f"sqlite:///{folder / STORE}",

@@ -14,7 +14,7 @@ import keras  # type: ignore[import-untyped]
 import numpy as np
 
 from shiftmcu.errors import UsageError
-from shiftmcu.files import disk_errors
+from shiftmcu.files import disk_errors, make_folder
 from shiftmcu.frontend import FRONTEND_ID
 from shiftmcu.train import datasets, networks, summary
 from shiftmcu.train.datasets import Clip
@@ -41,7 +41,7 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
     Raises ``data.*``, ``train.*``; ``train.exists`` when ``out`` holds a run and not ``resume``.
     """
     plan.placement.check(plan.fit.batch)
-    _prepare_folder(plan)
+    _refuse_other_run(plan)
     corpus = read_corpus(plan, report)
     task = Task.of(corpus.train, corpus.slots, corpus.aux, table=plan.tuples)
     key = datasets.data_hash(corpus.clips)
@@ -52,6 +52,7 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
     # Networks that do not fit are refused before hours of rendering.
     _teacher(plan, task, framing.hop_frames)
     _start(probe, plan, task)
+    make_folder(plan.out)
     train_set, valid_set = _render_all(plan, corpus, task, framing, key, report)
     if plan.fit.epochs == 0:
         plan = replace(plan, fit=replace(plan.fit, epochs=enough_epochs(train_set, plan.fit)))
@@ -79,15 +80,14 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
     return record
 
 
-def _prepare_folder(plan: Plan) -> None:
-    old = plan.out.exists() and any(plan.out.iterdir())
+def _refuse_other_run(plan: Plan) -> None:
+    old = plan.out.is_dir() and any(plan.out.iterdir())
     if old and not plan.resume:
         raise UsageError(
             "train.exists",
             f"{plan.out} already holds a run.",
             "continue it with --resume, or give another --out",
         )
-    plan.out.mkdir(parents=True, exist_ok=True)
 
 
 def _framing(model: keras.Model, plan: Plan) -> Framing:
