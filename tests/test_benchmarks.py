@@ -55,6 +55,23 @@ def test_the_table_judges_against_float_and_says_what_did_not_run() -> None:
     assert page.best("t", "tiny", 4, results) is None
 
 
+def test_a_larger_network_keeps_the_row_that_ran() -> None:
+    pytest.importorskip("keras", reason="Keras comes with the [train] extra")
+    import benchmarks
+
+    task = benchmarks.Task("t", "", "", "")
+
+    def larger(results: dict[str, Any]) -> list[str]:
+        rows = benchmarks.rows_of(task, results)
+        return [row.method for row in rows if row.network == "base"]
+
+    assert larger({}) == ["float-32", "best-3", "best-2"]
+    results = {"t/tiny/s3-3": result([1]), "t/tiny/pot-3": result([1, 2])}
+    assert larger(results) == ["float-32", "s3-3", "best-2"]
+    results["t/base/pot-3"] = result([1])
+    assert larger(results) == ["float-32", "pot-3", "best-2"]
+
+
 def write_task(folder: Path) -> Path:
     """Two tones, told apart by a network of a few weights; two thirds of them in each fold's
     training."""

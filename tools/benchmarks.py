@@ -86,8 +86,11 @@ def rows_of(task: Task, results: Results) -> Iterator[Row]:
     for network in (name for name in LARGER if name != task.network):
         yield Row(task.name, network, "float-32")
         for bits in (3, 2):
-            chosen = best(task.name, task.network, bits, results)
-            yield Row(task.name, network, chosen or f"best-{bits}")
+            # A row that ran stays when another method becomes the best.
+            ran = [m for m in METHODS if m.endswith(f"-{bits}")]
+            ran = [m for m in ran if Row(task.name, network, m).name in results]
+            chosen = best(task.name, task.network, bits, results) or f"best-{bits}"
+            yield from (Row(task.name, network, method) for method in ran or [chosen])
 
 
 def run(row: Row, task: Task, seeds: int, runs: Path) -> dict[str, Any]:

@@ -41,8 +41,8 @@ adds rows, `tools/benchmarks.yaml` says what they train on. All accuracies are m
   where that is larger.
 - *bytes*: packed weights. *shift-adds*: per second of audio, exact (an estimate of time they are
   not). *RAM*: of the plan for {board}.
-- *best*: the method with the best mean at that width on the network on which all of them run.
-  `not run`: nobody has run it yet.
+- The larger networks run the method that had the best mean at that width, when they ran, on the
+  network on which all of them run. `not run`: nobody has run it yet.
 """
 
 
