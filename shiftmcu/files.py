@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from shiftmcu.errors import UsageError
 __all__ = [
     "cache_folder",
     "disk_errors",
+    "expect_file",
+    "expect_folder",
     "make_folder",
     "whole_file",
     "write_all",
@@ -54,6 +57,31 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _refused(path, error) from error
+
+
+def expect_folder(path: Path) -> None:
+    """Raises UsageError ``file.write`` where ``path`` can be no folder to write into: a file is
+    there or on the way, or no permission. Asked before long work, so that it is not lost."""
+    try:
+        first = next(p for p in (path, *path.absolute().parents) if os.path.lexists(p))
+        mode = first.stat().st_mode
+    except OSError as error:
+        raise _refused(path, error) from error
+    if not stat.S_ISDIR(mode):
+        raise _refused(path, _said(errno.ENOTDIR))
+    if not os.access(first, os.W_OK | os.X_OK):
+        raise _refused(path, _said(errno.EACCES))
+
+
+def expect_file(path: Path) -> None:
+    """As ``expect_folder``, for a file that is to be written or replaced."""
+    if path.is_dir():
+        raise _refused(path, _said(errno.EISDIR))
+    expect_folder(path.parent)
+
+
+def _said(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
 
 
 def _refused(path: Path, error: OSError) -> UsageError:

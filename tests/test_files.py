@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -51,8 +52,44 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         assert error.value.code == "file.write"
 
 
+def test_what_cannot_be_written_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.expect_folder(tmp_path)
+    files.expect_folder(tmp_path / "a" / "b")
+    files.expect_file(tmp_path / "a" / "b.csv")
+    files.write_text(tmp_path / "file", "")
+    files.expect_file(tmp_path / "file")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    assert not (tmp_path / "a").exists()  # asking makes nothing
+    folder, file = files.expect_folder, files.expect_file
+    for ask, path, why in (
+        (folder, tmp_path / "file", "Not a directory"),
+        (folder, tmp_path / "file" / "c", "Not a directory"),
+        (folder, tmp_path / "nowhere", "No such file"),
+        (file, tmp_path / "file" / "c.csv", "Not a directory"),
+        (file, tmp_path, "Is a directory"),
+    ):
+        with pytest.raises(UsageError, match=why) as error:
+            ask(path)
+        assert error.value.code == "file.write"
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    with pytest.raises(UsageError, match="Permission denied"):
+        files.expect_folder(tmp_path / "a")
+
+
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-@pytest.mark.parametrize("command", ["train --data csv:labels.csv", "synth", "record", "sweep"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train --data csv:labels.csv",
+        "synth",
+        "record",
+        "sweep",
+        "evaluate no.shift --data csv:labels.csv",
+        "false-accepts no.shift --audio csv:labels.csv --commands csv:labels.csv",
+    ],
+)
 def test_a_file_in_place_of_the_output_folder_is_named(
     command: str,
     tmp_path: Path,

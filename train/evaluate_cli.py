@@ -11,7 +11,7 @@ from typing import Any
 
 from shiftmcu import blob
 from shiftmcu.errors import ToolMissing, UsageError
-from shiftmcu.files import write_bytes
+from shiftmcu.files import expect_file, expect_folder, write_bytes
 from shiftmcu.train import datasets, evaluate, metrics
 from shiftmcu.train.datasets import Clip
 from shiftmcu.train.evaluate import CLEAN, Condition
@@ -105,6 +105,10 @@ def run(
 
     ``model_data`` gives the content of the ``.shift`` that MODEL means.
     """
+    if args.out is not None:
+        expect_folder(args.out)
+    if args.intents is not None:
+        expect_file(args.intents)
     data = model_data(args.model)
     graph = blob.read(data)
     task = evaluate.task_of(graph)

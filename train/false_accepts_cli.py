@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from shiftmcu import blob
 from shiftmcu.audio import read_audio
 from shiftmcu.errors import UsageError
-from shiftmcu.files import write_all
+from shiftmcu.files import expect_folder, write_all
 from shiftmcu.native import Model
 from shiftmcu.train import datasets, pictures
 from shiftmcu.train.augment import RATE_HZ
@@ -153,6 +153,8 @@ def made_of(background: Background, args: argparse.Namespace) -> dict[str, Any]:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Listen once, then try every threshold; returns the JSON document."""
+    if args.out is not None:
+        expect_folder(args.out)
     graph = blob.load_model(args.model)
     data = args.model.read_bytes()
     background, (heard,) = hear(args, [Model(data)])

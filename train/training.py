@@ -14,7 +14,7 @@ import keras  # type: ignore[import-untyped]
 import numpy as np
 
 from shiftmcu.errors import UsageError
-from shiftmcu.files import disk_errors, make_folder
+from shiftmcu.files import disk_errors, expect_folder, make_folder
 from shiftmcu.frontend import FRONTEND_ID
 from shiftmcu.train import datasets, networks, summary
 from shiftmcu.train.datasets import Clip
@@ -81,6 +81,7 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
 
 
 def _refuse_other_run(plan: Plan) -> None:
+    expect_folder(plan.out)
     old = plan.out.is_dir() and any(plan.out.iterdir())
     if old and not plan.resume:
         raise UsageError(

@@ -13,7 +13,7 @@ from typing import Any
 from shiftmcu import blob
 from shiftmcu.blob import Decision
 from shiftmcu.errors import CheckFailed
-from shiftmcu.files import write_bytes
+from shiftmcu.files import expect_file, write_bytes
 from shiftmcu.native import Model
 from shiftmcu.train.false_accepts import Point, at_rate, judged, latency, sweep
 from shiftmcu.train.false_accepts_cli import (
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Choose and write; returns the JSON document. Raises ``tune.rate`` where no rule does it."""
+    expect_file(args.out)
     graph = blob.load_model(args.model)
     own = graph.decision
     smoothings = sorted({own.smooth_shift} if args.keep_timing else {*SMOOTHINGS, own.smooth_shift})
