@@ -151,7 +151,7 @@ def test_a_run_with_a_teacher_of_another_topology(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="decides every 4 frames") as error:
         training.train(made, training.Reporter())
     assert error.value.code == "train.teacher"
-    (tmp_path / "run").rmdir()
+    assert not (tmp_path / "run").exists()
     same = {**options, "method": "ternary", "bits": 2, "channels": (4, 4, 6)}
     done: list[tuple[int, int]] = []
     training.train(
