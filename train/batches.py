@@ -60,10 +60,12 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         options: FitOptions,
         epoch: int,
         teacher: Teacher | None = None,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
+        """``part``: which part of each batch is given, of how many; all draw the same batch."""
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
         self.examples, self.task, self.hop_frames = examples, task, hop_frames
-        self.options, self.epoch, self.teacher = options, epoch, teacher
+        self.options, self.epoch, self.teacher, self.part = options, epoch, teacher, part
         self._first_epoch = epoch
         self._order = self._draw()
         self._count = len(self._order)
@@ -88,6 +90,11 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         inputs, targets = make_batch(
             self.examples, self.task, index, self.hop_frames, rng, options, self._min_frames(i)
         )
+        k, of = self.part
+        if of > 1:
+            mine = slice(k * index.size // of, (k + 1) * index.size // of)
+            inputs = {name: values[mine] for name, values in inputs.items()}
+            targets = {name: values[mine] for name, values in targets.items()}
         if self.teacher is not None:
             targets = self.teacher.beside(inputs, targets)
         return inputs, targets

@@ -17,13 +17,19 @@ from keras import ops
 
 from shiftmcu.files import write_bytes
 
-__all__ = ["Checkpoint", "packed", "restore", "variables_of"]
+__all__ = ["Checkpoint", "packed", "restore", "take_values", "variables_of"]
 
 
 def variables_of(model: keras.Model) -> list[Any]:
     """All variables in an order that stays when layers are frozen, which ``model.variables`` does
     not: by path."""
     return sorted(model.variables, key=lambda v: str(v.path))
+
+
+def take_values(to: keras.Model, of: keras.Model) -> None:
+    """Every variable of a network of the same layers, wherever the two are placed."""
+    for variable, other in zip(variables_of(to), variables_of(of), strict=True):
+        variable.assign(ops.convert_to_numpy(other))
 
 
 def packed(variables: list[Any], **more: Any) -> bytes:

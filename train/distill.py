@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from shiftmcu.errors import UsageError
 from shiftmcu.train import networks
+from shiftmcu.train.placement import alone
 from shiftmcu.train.record import read_model_info
 
 __all__ = ["Teacher", "distilled_cross_entropy", "load_teacher", "soft_cross_entropy"]
@@ -46,7 +47,7 @@ class Teacher:
 
     def beside(self, inputs: Arrays, targets: Arrays) -> dict[str, NDArray[np.float32]]:
         """Targets (B, C) of the heads that the teacher has become (B, 2 C): labels, answers."""
-        with self._one_at_a_time:  # batches are made by several threads
+        with self._one_at_a_time, alone():  # batches are made by several threads
             logits = self.model.predict_on_batch(inputs)
         return {
             head: np.concatenate([target, self._softened(np.asarray(logits[head]))], axis=1)

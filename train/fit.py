@@ -21,10 +21,11 @@ import numpy as np
 from shiftmcu.errors import CheckFailed, UsageError
 from shiftmcu.files import make_folder, write_bytes, write_text
 from shiftmcu.train.batches import Batches, FitOptions
-from shiftmcu.train.checkpoint import Checkpoint, packed, restore, variables_of
+from shiftmcu.train.checkpoint import Checkpoint, packed, restore, take_values, variables_of
 from shiftmcu.train.distill import Teacher, soft_cross_entropy
 from shiftmcu.train.examples import Examples, Task, epoch_order
 from shiftmcu.train.layers import frozen_shifts, has_wide_steps
+from shiftmcu.train.placement import Placement, alone
 from shiftmcu.train.predict import judge, predict
 from shiftmcu.train.transfer import estimate_statistics
 
@@ -87,8 +88,12 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
         self.run.batch_done(batch + 1, self.params["steps"])
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        loss = float((logs or {}).get("loss", 0.0))
-        self.run.finish_epoch(epoch, loss, time.monotonic() - self.started)
+        if not self.run.placement.leads:
+            return
+        seconds = time.monotonic() - self.started
+        if self.model is not self.run.model:
+            take_values(self.run.model, self.model)
+        self.run.finish_epoch(epoch, float((logs or {}).get("loss", 0.0)), seconds)
 
 
 @dataclass
@@ -104,10 +109,13 @@ class _Run:
     report: Callable[[Epoch], None]
     batch_done: Callable[[int, int], None]
     teacher: Teacher | None
+    placement: Placement
+    build: Callable[[], keras.Model]
     epochs: list[Epoch] = field(default_factory=list)
 
     def finish_epoch(self, epoch: int, loss: float, seconds: float) -> None:
-        logits = predict(self.model, self.valid, self.hop_frames)
+        with alone():
+            logits = predict(self.model, self.valid, self.hop_frames)
         judged = judge(logits, self.valid, self.task, self.options.command_weight)
         row = Epoch(epoch + 1, loss, *judged, seconds)
         # A resumed run may repeat its last epoch.
@@ -148,14 +156,22 @@ def fit(
     report: Callable[[Epoch], None] = lambda _epoch: None,
     batch_done: Callable[[int, int], None] = lambda _done, _of: None,
     teacher: Teacher | None = None,
-) -> FitResult:
+    placement: Placement | None = None,
+    build: Callable[[], keras.Model] | None = None,
+) -> FitResult | None:
     """Fit ``model`` in place; state in ``folder`` lets a second call continue after a cut.
 
-    ``batch_done`` is told the batches done in this epoch and how many it has. Raises
-    ``train.diverged`` and ``train.optimizer``.
+    ``batch_done`` is told the batches done in this epoch and how many it has. ``build`` makes
+    another network of the layers of ``model``, where ``placement`` wants it elsewhere. None where
+    another host leads: the network is there. Raises ``train.diverged`` and ``train.optimizer``.
     """
-    make_folder(folder)
-    run = _Run(model, valid, task, hop_frames, options, folder, report, batch_done, teacher)
+    placement = placement or Placement()
+    run = _Run(
+        model, valid, task, hop_frames, options, folder, report, batch_done, teacher, placement,
+        build or (lambda: model),
+    )  # fmt: skip
+    if placement.leads:
+        make_folder(folder)
     run.load()
     free = options.epochs - options.frozen_epochs
     # The mean of a weight that changes between two integers lies at their bound.
@@ -164,7 +180,10 @@ def fit(
     if options.frozen_epochs:
         frozen_shifts(model)
         end = folder / "frozen.npz"
-        _phase(run, train, free, options.epochs, 0.1 * options.lr, options.ema, end)
+        _phase(run, train, free, options.epochs, 0.1 * options.lr, options.ema, end, still=True)
+    if not placement.leads:
+        return None
+    if options.frozen_epochs:
         rng = np.random.default_rng((options.seed, options.epochs))
         shown = epoch_order(rng, train, options.batch, options.rejects)
         estimate_statistics(model, train, task, hop_frames, shown[:30], options.batches)
@@ -176,29 +195,44 @@ def fit(
 
 
 def _phase(
-    run: _Run, train: Examples, first: int, last: int, lr: float, ema: float, state: Path
+    run: _Run,
+    train: Examples,
+    first: int,
+    last: int,
+    lr: float,
+    ema: float,
+    state: Path,
+    *,
+    still: bool = False,
 ) -> None:
     """Epochs ``first`` .. ``last - 1`` with a fresh optimizer, continued from ``state``."""
-    batches = Batches(train, run.task, run.hop_frames, run.options, first, run.teacher)
-    steps = batches.num_batches * (last - first)
-    run.model.compile(
-        optimizer=_optimizer(run.options, lr, ema, max(1, steps), warm=first == 0),
-        loss=_losses(run),
-        loss_weights=_loss_weights(run),
-        run_eagerly=run.options.eager,
-        jit_compile="auto" if keras.backend.backend() == "jax" else False,
-    )
-    done = restore(run.model, state)
-    if done is not None:
-        batches = Batches(train, run.task, run.hop_frames, run.options, done, run.teacher)
-    run.model.fit(
-        batches,
-        initial_epoch=first if done is None else done,
-        epochs=last,
-        verbose=0,
-        shuffle=False,
-        callbacks=[_Watch(run), Checkpoint(state)],
-    )
+    with run.placement.spread(run.model, run.build) as model:
+        if still:
+            frozen_shifts(model)
+
+        def batches(epoch: int) -> Batches:
+            part = run.placement.part
+            return Batches(train, run.task, run.hop_frames, run.options, epoch, run.teacher, part)
+
+        shown = batches(first)
+        steps = shown.num_batches * (last - first)
+        model.compile(
+            optimizer=_optimizer(run.options, lr, ema, max(1, steps), warm=first == 0),
+            loss=_losses(run),
+            loss_weights=_loss_weights(run),
+            run_eagerly=run.options.eager,
+            jit_compile="auto" if keras.backend.backend() == "jax" else False,
+        )
+        done = restore(model, state)
+        run.placement.agree("state in --out", str(done))
+        model.fit(
+            shown if done is None else batches(done),
+            initial_epoch=first if done is None else done,
+            epochs=last,
+            verbose=0,
+            shuffle=False,
+            callbacks=[_Watch(run), *([Checkpoint(state)] if run.placement.leads else [])],
+        )
 
 
 def _losses(run: _Run) -> dict[str, Any]:

@@ -134,6 +134,12 @@ def _add_fit_arguments(fit: argparse._ArgumentGroup) -> None:
         "--mixed-precision", action="store_true", help="compute in bfloat16: faster on a GPU"
     )
     fit.add_argument("--devices", type=_count, default=1, help="share each batch; JAX (1)")
+    fit.add_argument(
+        "--hosts", type=_words, default=(), metavar="HOST:PORT,...",
+        help="machines that share each batch, with all their devices; JAX. The same command on "
+        "each, with its own --host; the first leads and writes",
+    )  # fmt: skip
+    fit.add_argument("--host", type=int, default=0, help="which of --hosts this is, from 0")
     fit.add_argument("--seeds", type=int, default=1, help="how many, from --seed on")
 
 
@@ -158,6 +164,10 @@ def _count(text: str) -> int:
     return value
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
 def _integers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
@@ -179,6 +189,9 @@ def run(args: argparse.Namespace, convert: Callable[[Path], bytes]) -> dict[str,
     plan = _plan(args)
     with progress_report() as report:
         record = train(plan, report)
+        if not plan.placement.leads:
+            report.note(f"the run is in --out of {plan.placement.hosts[0]}, which led it")
+            return record
         if args.method != "float":
             report.note("judging   the integer network on the test clips")
             try:
@@ -247,7 +260,7 @@ def _plan(args: argparse.Namespace) -> Plan:
                 smoothing=args.smoothing, mixup=args.mixup, spec=SpecRecipe(stretch=args.stretch)
             ),
         ),
-        placement=Placement(args.devices, args.mixed_precision),
+        placement=Placement(args.devices, args.mixed_precision, args.hosts, args.host),
         seeds=args.seeds,
         resume=args.resume,
         command_line=("shiftmcu", *sys.argv[1:]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
@@ -17,6 +18,7 @@ from shiftmcu.errors import UsageError
 from shiftmcu.files import disk_errors, expect_folder, make_folder
 from shiftmcu.frontend import FRONTEND_ID
 from shiftmcu.train import datasets, networks, summary
+from shiftmcu.train.checkpoint import packed, variables_of
 from shiftmcu.train.datasets import Clip
 from shiftmcu.train.decide import choose_rule
 from shiftmcu.train.defaults import enough_epochs
@@ -34,14 +36,17 @@ __all__ = ["Corpus", "Plan", "Reporter", "read_corpus", "train"]
 
 
 def train(plan: Plan, report: Reporter) -> dict[str, Any]:
-    """Train every seed, keep the best on validation as ``out/model.keras``; returns the record.
+    """Train every seed, keep the best on validation as ``out/model.keras``; returns the record,
+    without the runs where another host leads: it writes them.
 
     ``plan.fit.epochs`` 0 stands for as many as the data need.
 
     Raises ``data.*``, ``train.*``; ``train.exists`` when ``out`` holds a run and not ``resume``.
     """
+    if plan.placement.leads:
+        _refuse_other_run(plan)
+    plan.placement.join()
     plan.placement.check(plan.fit.batch)
-    _refuse_other_run(plan)
     corpus = read_corpus(plan, report)
     task = Task.of(corpus.train, corpus.slots, corpus.aux, table=plan.tuples)
     key = datasets.data_hash(corpus.clips)
@@ -52,8 +57,10 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
     # Networks that do not fit are refused before hours of rendering.
     _teacher(plan, task, framing.hop_frames)
     _start(probe, plan, task)
-    make_folder(plan.out)
     train_set, valid_set = _render_all(plan, corpus, task, framing, key, report)
+    plan.placement.agree("data or options", _computed(plan, task, train_set))
+    if plan.placement.leads:
+        make_folder(plan.out)
     if plan.fit.epochs == 0:
         plan = replace(plan, fit=replace(plan.fit, epochs=enough_epochs(train_set, plan.fit)))
     record = _record(plan, corpus, task, key, train_set, valid_set)
@@ -66,9 +73,11 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
         else:
             options = replace(plan.fit, seed=seed)
             result = _train_seed(plan, options, task, framing, train_set, valid_set, folder, report)
-            if plan.seeds > 1:
+            if plan.seeds > 1 and result:
                 write_json(finished, result)
         runs.append({"seed": seed, "folder": str(folder), **result})
+    if not plan.placement.leads:
+        return record
     best = max(runs, key=lambda run: (run["best"]["accuracy"], -run["best"]["valid_loss"]))
     record |= {"runs": runs, "chosen_seed": best["seed"], "model": str(plan.out / "model.keras")}
     for run in runs:
@@ -95,6 +104,15 @@ def _framing(model: keras.Model, plan: Plan) -> Framing:
     hop = networks.hop_frames(model)
     context = networks.context_frames(model)
     return Framing(hop, plan.rule.flush_frames, -(-context // hop) * hop)
+
+
+def _computed(plan: Plan, task: Task, train_set: Examples) -> str:
+    """Whatever the gradients depend on, but the initial network."""
+    features = train_set.features
+    arrays = (features.rows, features.starts, train_set.classes, train_set.weights)
+    digests = [hashlib.sha256(np.ascontiguousarray(a).data).hexdigest() for a in arrays]
+    options = (plan.network, sorted(plan.network_options.items()), plan.fit, plan.seeds, task)
+    return repr((digests, options, versions()))
 
 
 def _render_all(
@@ -160,8 +178,9 @@ def _train_seed(
     started, cpu_started = time.monotonic(), time.process_time()
     keras.utils.set_random_seed(options.seed)
     model, result = _fitted(plan, options, task, framing, train_set, valid_set, folder, report)
-    taught = task.aux or plan.teacher is not None or plan.network_options.get("share_words")
-    if taught or not plan.placement.is_plain:
+    if result is None:
+        return {}
+    if task.aux or plan.teacher is not None or plan.network_options.get("share_words"):
         # the file holds the network, not how it learned
         plain = plan.network_options | {"share_words": False}
         trained, model = model, networks.build(plan.network, task.slots, **plain)
@@ -223,15 +242,21 @@ def _fitted(
     valid_set: Examples,
     folder: Path,
     report: Reporter,
-) -> tuple[keras.Model, FitResult]:
+) -> tuple[keras.Model, FitResult | None]:
     """A network with the heads it learns by, fitted where ``plan.placement`` says."""
-    with plan.placement.applied(), disk_errors(plan.out):
-        model = networks.build(plan.network, task.heads, **plan.network_options)
+
+    def build() -> keras.Model:
+        return networks.build(plan.network, task.heads, **plan.network_options)
+
+    with disk_errors(plan.out):
+        model = build()
         copied, same = _start(model, plan, task)
         if same:  # it goes on from what it learned; the easy start is for random signs
             options = replace(options, ease=0.0)
         if copied:
             report.note(f"from {plan.init}: {copied} layers")
+        start = hashlib.sha256(packed(variables_of(model))).hexdigest()
+        plan.placement.agree("initial network", start)
         result = fit(
             model,
             train_set,
@@ -243,6 +268,8 @@ def _fitted(
             lambda epoch: report.epoch(epoch, options.epochs),
             report.batch,
             _teacher(plan, task, framing.hop_frames),
+            plan.placement,
+            build,
         )
     return model, result
 
