@@ -97,7 +97,7 @@ def test_training_leaves_a_complete_run(tmp_path: Path) -> None:
 
 def test_only_settled_epochs_are_chosen(tmp_path: Path) -> None:
     options = fit.FitOptions(epochs=5, freeze=0.4)
-    run = fit._Run(None, None, None, 8, options, tmp_path, print, print, None)
+    run = fit._Run(None, None, None, 8, options, tmp_path, print, print, *[None] * 3)
     assert run.best() is None
     losses = (0.1, 0.5, 0.2, 0.4, 0.3, 0.3)  # the last: with re-estimated statistics
     run.epochs = [fit.Epoch(k, 0.0, loss, 1.0, 1.0, 0.0) for k, loss in enumerate(losses, 1)]
