@@ -22,6 +22,7 @@ import numpy as np
 
 from shiftmcu.errors import UsageError
 from shiftmcu.train.checkpoint import take_values
+from shiftmcu.train.rendezvous import meet
 
 __all__ = ["Placement", "alone"]
 
@@ -64,15 +65,8 @@ class Placement:
                 f"host {self.host} of {len(self.hosts)} with --devices {self.devices}.",
                 "count --host from 0; all devices of a host take part, so leave --devices away",
             )
-        try:
-            keras.distribution.initialize(",".join(self.hosts), len(self.hosts), self.host)
-        except (RuntimeError, ValueError) as error:
-            raise UsageError(
-                "train.hosts",
-                f"the hosts {', '.join(self.hosts)} do not come together: {error}.",
-                "start the same command on all, each with its own --host; the first address must "
-                "be free there, and the others must reach it",
-            ) from error
+        meet(self.hosts, self.host)
+        keras.distribution.initialize(",".join(self.hosts), len(self.hosts), self.host)
 
     def check(self, batch: int) -> None:
         """Raises ``train.devices`` where this machine or the batch does not allow it."""
