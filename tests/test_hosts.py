@@ -85,14 +85,10 @@ def test_two_hosts_learn_what_one_learns(tones: Path) -> None:
     assert shared[1] == pytest.approx(alone[1], rel=1e-2, abs=1e-3)
 
 
-def test_hosts_that_would_compute_something_else_are_refused(tones: Path) -> None:
-    for differently, what in (
-        (("--lr", "0.02"), "data or options"),
-        (("--init", str(tones / "teacher" / "model.keras")), "initial network"),
-    ):
-        for code, said in both(tones, "--out", str(tones / "refused"), differently=differently):
-            assert code == 2 and f"host 1 has another {what} than host 0" in said, said
-        assert not (tones / "refused" / "run.json").exists()
+def test_a_host_that_would_compute_something_else_is_refused(tones: Path) -> None:
+    init = ("--init", str(tones / "teacher" / "model.keras"))
+    for code, said in both(tones, "--out", str(tones / "refused"), differently=init):
+        assert code == 2 and "host 1 has another initial network than host 0" in said, said
 
 
 @pytest.mark.parametrize(

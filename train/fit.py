@@ -178,7 +178,6 @@ def fit(
     ema = 0.0 if has_wide_steps(model) else options.ema
     _phase(run, train, 0, free, options.lr, ema, folder / "free.npz")
     if options.frozen_epochs:
-        frozen_shifts(model)
         end = folder / "frozen.npz"
         _phase(run, train, free, options.epochs, 0.1 * options.lr, options.ema, end, still=True)
     if not placement.leads:
@@ -205,7 +204,8 @@ def _phase(
     *,
     still: bool = False,
 ) -> None:
-    """Epochs ``first`` .. ``last - 1`` with a fresh optimizer, continued from ``state``."""
+    """Epochs ``first`` .. ``last - 1`` with a fresh optimizer, continued from ``state``; shift
+    decisions stand ``still``."""
     with run.placement.spread(run.model, run.build) as model:
         if still:
             frozen_shifts(model)
@@ -224,7 +224,7 @@ def _phase(
             jit_compile="auto" if keras.backend.backend() == "jax" else False,
         )
         done = restore(model, state)
-        run.placement.agree("state in --out", str(done))
+        run.placement.agree("state in --out", lambda: str(done))
         model.fit(
             shown if done is None else batches(done),
             initial_epoch=first if done is None else done,

@@ -101,8 +101,8 @@ class Placement:
         there = keras.distribution.list_devices()
         return list(there if self.hosts else there[: self.devices])
 
-    def agree(self, what: str, value: str) -> None:
-        """Raises ``train.hosts``, on every host, where theirs is another ``value``.
+    def agree(self, what: str, value: Callable[[], str]) -> None:
+        """Raises ``train.hosts``, on every host, where theirs gives another ``value``.
 
         A host that computes something else would spoil the gradients of all, or let them wait.
         """
@@ -110,7 +110,7 @@ class Placement:
             return
         from jax.experimental import multihost_utils  # with JAX alone are there hosts
 
-        digest = hashlib.sha256(value.encode()).digest()[:8]
+        digest = hashlib.sha256(value().encode()).digest()[:8]
         mine = np.frombuffer(digest, np.int32)
         theirs = np.asarray(multihost_utils.process_allgather(mine)).reshape(-1, mine.size)
         other = np.flatnonzero((theirs != theirs[0]).any(axis=1))

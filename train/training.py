@@ -58,7 +58,7 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
     _teacher(plan, task, framing.hop_frames)
     _start(probe, plan, task)
     train_set, valid_set = _render_all(plan, corpus, task, framing, key, report)
-    plan.placement.agree("data or options", _computed(plan, task, train_set))
+    plan.placement.agree("data or options", lambda: _computed(plan, task, train_set))
     if plan.placement.leads:
         make_folder(plan.out)
     if plan.fit.epochs == 0:
@@ -255,8 +255,9 @@ def _fitted(
             options = replace(options, ease=0.0)
         if copied:
             report.note(f"from {plan.init}: {copied} layers")
-        start = hashlib.sha256(packed(variables_of(model))).hexdigest()
-        plan.placement.agree("initial network", start)
+        plan.placement.agree(
+            "initial network", lambda: hashlib.sha256(packed(variables_of(model))).hexdigest()
+        )
         result = fit(
             model,
             train_set,
