@@ -216,6 +216,19 @@ fsc_base() {    # after fsc_voices: `base`, grown from the network that taught f
     begin fsc-base-float
 }
 
+fsc_base_long() {   # after fsc_base, or with models/starts/fsc-base-float.keras as runs/fsc-base-float/model.keras
+    local more of=(--network base --seed 2 --batch 64 --rejects 0.5 --ema 0.998 --reject "csv:$speech/speechocean/labels.csv"
+        --aux "csv:$speech/gsc/labels.csv" --noise "csv:$speech/noise_home/labels.csv")
+    phrases_data
+    of+=("${more[@]}" --data "csv:$corpus-kokoro/labels.csv?weight=2")
+    shiftmcu train --name fsc-base-float2 --epochs 60 --lr 0.002 --method float --init runs/fsc-base-float/model.keras \
+        --teacher runs/fsc-base-float/model.keras "${of[@]}" --out runs/fsc-base-float2
+    shiftmcu train --name fsc-base --epochs 150 --lr 0.003 --method deepshift-q --bits 3 --init runs/fsc-base-float2/model.keras \
+        --teacher runs/fsc-base-float2/model.keras "${of[@]}" --out runs/fsc-base
+    begin fsc-base-float2
+    ship fsc-base runs/fsc-base
+}
+
 keywords() {    # after fsc: five words of the Speech Commands set, other words, silence
     local task=build/gsc-keywords float=runs/gsc-keywords-float/model.keras
     local all=(--name gsc-keywords-tiny --network tiny --seed 1 --batch 64 --segments 12 --truncated 0 --rejects 0
