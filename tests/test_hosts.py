@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -23,12 +22,6 @@ OPTIONS = (
 )
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 def start(folder: Path, *options: str, out: str = "run") -> subprocess.Popen[str]:
     env = os.environ | {"KERAS_BACKEND": "jax", "SHIFTMCU_CACHE": str(folder / "cache")}
     env["XLA_FLAGS"] = "--xla_force_host_platform_device_count=1"
@@ -45,6 +38,8 @@ def finished(one: subprocess.Popen[str]) -> None:
 
 def both(folder: Path, *options: str, differently: tuple[str, ...] = ()) -> list[tuple[int, str]]:
     """Exit code and standard error of the leader and the other."""
+    from test_rendezvous import free_port
+
     hosts = ",".join(f"127.0.0.1:{free_port()}" for _ in range(2))
     running = [
         start(folder, "--hosts", hosts, "--host", str(k), *options, *(differently if k else ()))

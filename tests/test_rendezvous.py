@@ -27,12 +27,14 @@ def test_all_go_on_when_the_last_has_come() -> None:
         meet(hosts, host, 20.0)
         went.append((host, time.monotonic()))
 
-    threads = [threading.Thread(target=go, args=(host,)) for host in (1, 0)]
-    for one in threads:
-        one.start()
+    threads = [threading.Thread(target=go, args=(host,)) for host in (0, 1)]
+    threads[0].start()
+    time.sleep(0.5)
+    for said in (b"GET / HTTP/1.0\r\n\r\n", b"shiftmcu 1 3\n"):  # a stranger; 1, soon killed
+        with socket.create_connection(("127.0.0.1", port)) as call:
+            call.sendall(said)
+    threads[1].start()  # 1 again
     time.sleep(1.0)
-    with socket.create_connection(("127.0.0.1", port)) as stranger:
-        stranger.sendall(b"GET / HTTP/1.0\r\n\r\n")
     assert went == []
     last = time.monotonic()
     go(2)

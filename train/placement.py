@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import keras  # type: ignore[import-untyped]
 import numpy as np
@@ -56,7 +56,7 @@ class Placement:
 
     def join(self) -> None:
         """Meet the other hosts; before Keras computes anything. Raises ``train.hosts``."""
-        if self == replace(self, hosts=(), host=0):
+        if not self.hosts and self.leads:
             return
         self._refuse_other_back_ends("hosts")
         if self.devices != 1 or not 0 <= self.host < len(self.hosts):

@@ -35,24 +35,25 @@ def meet(hosts: Sequence[str], host: int, seconds: float = 300.0) -> None:
 def _gather(port: int, count: int, end: float) -> None:
     """Answer when each of the others has said which one it is."""
     wanted = {f"shiftmcu {k} {count}\n".encode(): k for k in range(1, count)}
+    came: dict[bytes, socket.socket] = {}  # of a host that was started anew: its last call
     with ExitStack() as stack:
         try:
             server = stack.enter_context(socket.create_server(("", port)))
         except OSError as error:
             raise _apart(f"port {port} cannot be listened at: {error.strerror}.") from error
-        came: list[socket.socket] = []
-        while wanted:
+        while missing := wanted.keys() - came.keys():
             server.settimeout(max(0.01, end - time.monotonic()))
             try:
                 one, _ = server.accept()
             except TimeoutError as error:
-                raise _apart(f"no host {min(wanted.values())} came to port {port}.") from error
+                first = min(wanted[who] for who in missing)
+                raise _apart(f"no host {first} came to port {port}.") from error
             stack.enter_context(one)
             one.settimeout(_ANSWER_S)
             with suppress(OSError):  # whoever says something else is a stranger
-                if wanted.pop(one.makefile("rb").readline(100), None) is not None:
-                    came.append(one)
-        for one in came:
+                if (said := one.makefile("rb").readline(100)) in wanted:
+                    came[said] = one
+        for one in came.values():
             with suppress(OSError):
                 one.sendall(b"go\n")
                 one.recv(1)  # the other side closes first, so that the port is free at once

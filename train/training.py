@@ -111,8 +111,11 @@ def _computed(plan: Plan, task: Task, train_set: Examples) -> str:
     features = train_set.features
     arrays = (features.rows, features.starts, train_set.classes, train_set.weights)
     digests = [hashlib.sha256(np.ascontiguousarray(a).data).hexdigest() for a in arrays]
-    options = (plan.network, sorted(plan.network_options.items()), plan.fit, plan.seeds, task)
-    return repr((digests, options, versions()))
+    if plan.teacher is not None:
+        digests.append(hashlib.sha256(plan.teacher.read_bytes()).hexdigest())
+    network = (plan.network, sorted(plan.network_options.items()), plan.placement.mixed_precision)
+    teaching = (plan.teacher_weight, plan.temperature)
+    return repr((digests, network, teaching, plan.fit, plan.seeds, task, versions()))
 
 
 def _render_all(
