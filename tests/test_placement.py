@@ -27,7 +27,7 @@ from shiftmcu.train.placement import Placement
 
 folder, devices, mixed = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "mixed"
 plan = training.Plan(
-    data=(f"csv:{folder}/labels.csv",), out=folder / f"run{devices}{mixed}", name="tones",
+    data=(f"csv:{folder}/labels.csv",), out=folder / "-".join(sys.argv[2:]), name="tones",
     network_options={"channels": (4, 6), "kernel": 3, "segments": 8, "dropout": 0.0},
     mix=Mixture(variants=1), placement=Placement(devices, mixed),
     fit=fit.FitOptions(epochs=1, batch=8, batches=BatchOptions(spec=None)),
@@ -43,13 +43,15 @@ print(json.dumps({
 """
 
 
-def trained(folder: Path, devices: int, precision: str) -> dict[str, list[float]]:
+def trained(
+    folder: Path, devices: int, precision: str, back_end: str = "jax"
+) -> dict[str, list[float]]:
     env = os.environ | {
-        "KERAS_BACKEND": "jax",
+        "KERAS_BACKEND": back_end,
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
         "SHIFTMCU_CACHE": str(folder / "cache"),
     }
-    command = [sys.executable, "-c", PROGRAM, str(folder), str(devices), precision]
+    command = [sys.executable, "-c", PROGRAM, str(folder), str(devices), precision, back_end]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -67,6 +69,8 @@ def test_two_devices_and_bfloat16_learn_the_same(tmp_path: Path) -> None:
     assert shared["weights"] == pytest.approx(alone["weights"], rel=1e-2, abs=1e-3)
     assert mixed["losses"] == pytest.approx(alone["losses"], rel=0.1)
     assert shared["dtypes"] == mixed["dtypes"] == alone["dtypes"] == ["float32"]
+    on_tensorflow = trained(tmp_path, 1, "mixed", "tensorflow")
+    assert on_tensorflow["losses"] == pytest.approx(alone["losses"], rel=0.1)
 
 
 @pytest.mark.parametrize(

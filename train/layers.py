@@ -64,7 +64,7 @@ class ShiftConv1D(ShiftLayer):
             rows = ops.pad(inputs, ((0, 0), (history, 0), (0, 0)))
         else:
             rows = inputs[:, -history:, :]
-        return ops.conv(rows, self._weights(), self.strides, "valid", "channels_last")
+        return self._convolved(rows, self.strides)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         time = input_shape[1]
@@ -81,7 +81,7 @@ class ShiftDense(ShiftLayer):
     """``y_c = scale_c (x . w_c) + b_c`` with power-of-two ``w``: (..., C_in) -> (..., units).
 
     The scale is positive (stored as its logarithm) and stands in for the batch norm that follows
-    a convolution.
+    a convolution. Logits are float32 in mixed precision too.
     """
 
     def __init__(self, units: int, **kwargs: Any) -> None:
@@ -93,11 +93,16 @@ class ShiftDense(ShiftLayer):
         self._add_factors((inputs, self.units))
         size = self._quantizer.start_size((inputs, self.units), self._top)
         start = keras.initializers.Constant(-0.5 * float(np.log(max(inputs, 1))) - np.log(size))
-        self.log_scale = self.add_weight(name="log_scale", shape=(self.units,), initializer=start)
-        self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
+        self.log_scale = self.add_weight(
+            name="log_scale", shape=(self.units,), initializer=start, autocast=False
+        )
+        self.bias = self.add_weight(
+            name="bias", shape=(self.units,), initializer="zeros", autocast=False
+        )
 
     def call(self, inputs: Tensor) -> Tensor:
-        return ops.matmul(inputs, self._weights()) * ops.exp(self.log_scale) + self.bias
+        sums = ops.matmul(ops.cast(inputs, self.variable_dtype), self._weights())
+        return sums * ops.exp(self.log_scale) + self.bias
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape[:-1], self.units)
@@ -122,7 +127,7 @@ class Po2BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[mi
 
     The rounding is to the nearest power in the logarithm, the sign is kept, and the gradient is
     straight through. The offset stays real. Every requantization multiplier of the converted
-    layer is then a shift (``m = 1``).
+    layer is then a shift (``m = 1``). Statistics and powers are float32 in mixed precision too.
     """
 
     def __init__(self, epsilon: float = _EPSILON, **kwargs: Any) -> None:
@@ -130,6 +135,7 @@ class Po2BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[mi
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
         del mask
+        inputs = ops.cast(inputs, self.variable_dtype)
         if training and self.trainable:
             mean, variance = ops.moments(inputs, axes=list(range(len(inputs.shape) - 1)))
             keep = self.momentum
@@ -142,7 +148,7 @@ class Po2BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[mi
         power = ops.exp2(ops.round(ops.log2(ops.maximum(ops.abs(scale), 1e-12))))
         hard = ops.where(scale >= 0, power, -power)
         scale = straight_through(hard, scale)
-        return (inputs - mean) * scale + self.beta
+        return ops.cast((inputs - mean) * scale + self.beta, self.compute_dtype)
 
     def folded(self) -> tuple[Floats, Floats]:
         """(scale, offset), each (C,): inference is ``x * scale + offset``."""
@@ -187,9 +193,13 @@ class QuantizedReLU(keras.layers.Layer):  # type: ignore[misc]
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         del input_shape
         start = keras.initializers.Constant(self.start_max)
-        self.top = self.add_weight(name="top", shape=(), initializer=start, trainable=False)
+        # Of 16 bits, its moving average would stand still while it is a third too large.
+        self.top = self.add_weight(
+            name="top", shape=(), initializer=start, trainable=False, autocast=False
+        )
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        inputs = ops.cast(inputs, self.variable_dtype)
         if training and self.trainable:
             largest = ops.stop_gradient(ops.maximum(ops.max(inputs), 1e-3))
             self.top.assign(self.top * self.momentum + largest * (1.0 - self.momentum))
@@ -198,7 +208,7 @@ class QuantizedReLU(keras.layers.Layer):  # type: ignore[misc]
             scale = ops.exp2(ops.ceil(ops.log2(scale)))
         soft = ops.clip(inputs, 0.0, scale * self.levels)
         hard = ops.clip(ops.round(inputs / scale), 0.0, float(self.levels)) * scale
-        return straight_through(hard, soft)
+        return ops.cast(straight_through(hard, soft), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape

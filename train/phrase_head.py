@@ -58,9 +58,11 @@ class PhraseDense(ShiftDense):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)
         shape = (int(input_shape[-1] or 0), len(self._table))
-        self.word_kernel = self.add_weight(name="word_kernel", shape=shape, initializer="zeros")
+        self.word_kernel = self.add_weight(
+            name="word_kernel", shape=shape, initializer="zeros", autocast=False
+        )
         self.word_bias = self.add_weight(
-            name="word_bias", shape=(len(self._table),), initializer="zeros"
+            name="word_bias", shape=(len(self._table),), initializer="zeros", autocast=False
         )
 
     def _latent(self) -> Tensor:

@@ -49,7 +49,7 @@ class ShiftConv2D(ShiftLayer):
         right = max((-(-width // stride) - 1) * stride - left + kernel - width, 0)
         rows = inputs if history >= 0 else inputs[:, -history:]
         plane = ops.pad(rows, ((0, 0), (max(history, 0), 0), (left, right), (0, 0)))
-        return ops.conv(plane, self._weights(), self.strides, "valid", "channels_last")
+        return self._convolved(plane, self.strides)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         batch, time, width = input_shape[:3]

@@ -56,7 +56,8 @@ class ShiftLayer(keras.layers.Layer):  # type: ignore[misc]
     """Shared by the shift layers: the stacked factors and what is derived from them.
 
     ``method`` and ``alphabet`` belong together (``quantizers``). With method "float" the weights
-    are the real factors themselves: a baseline that has no integers.
+    are the real factors themselves: a baseline that has no integers. In mixed precision the
+    integers are still decided in float32, as they are exported.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class ShiftLayer(keras.layers.Layer):  # type: ignore[misc]
             shape=(self._quantizer.n_factors(self._top), *kernel_shape),
             initializer=_FactorInitializer(self._quantizer, self._top),
             constraint=_Project(self._quantizer, self._top) if self._quantizer.project else None,
+            autocast=False,
         )
 
     def _latent(self) -> Tensor:
@@ -91,6 +93,11 @@ class ShiftLayer(keras.layers.Layer):  # type: ignore[misc]
         if self.penalty > 0 and self._quantizer.penalty is not None:
             self.add_loss(self.penalty * self._quantizer.penalty(self.factors))
         return self._quantizer.weights(self._latent(), self._top)
+
+    def _convolved(self, padded: Tensor, strides: Any) -> Tensor:
+        """The convolution of ``padded`` inputs, channels last, in the dtype of the policy."""
+        kernel = ops.cast(self._weights(), self.compute_dtype)
+        return ops.conv(padded, kernel, strides, "valid", "channels_last")
 
     def integer_kernel(self) -> Ints:
         """The weights as exact integers of the alphabet, in the kernel's shape.
