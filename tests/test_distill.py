@@ -61,14 +61,14 @@ def test_loss_by_hand() -> None:
     logits = np.array([[0.2, 1.0, -1.0], [3.0, 0.0, 0.0]], np.float32)
     answers = softmax(np.array([[2.0, 0.0, 0.5], [0.0, 1.0, 0.0]]) / 2.0).astype(np.float32)
     target = np.concatenate([labels, answers], axis=1)
-    got = np.asarray(distill.distilled_cross_entropy(target, logits, 0.3, 2.0))
+    got = keras.ops.convert_to_numpy(distill.distilled_cross_entropy(target, logits, 0.3, 2.0))
     said = softmax(logits / 2.0)
     divergence = np.sum(answers * np.log(answers / said), axis=-1)
     entropy = -np.log(softmax(logits)[0, 0])
     assert got[0] == pytest.approx(0.7 * entropy + 0.3 * 4.0 * divergence[0], rel=1e-5)
     assert got[1] == 0.0  # a reject: the teacher's slots do not count
     same = np.concatenate([labels, softmax(logits / 2.0).astype(np.float32)], axis=1)
-    whole = np.asarray(distill.distilled_cross_entropy(same, logits, 1.0, 2.0))
+    whole = keras.ops.convert_to_numpy(distill.distilled_cross_entropy(same, logits, 1.0, 2.0))
     np.testing.assert_allclose(whole, 0.0, atol=1e-6)
 
 
@@ -80,7 +80,7 @@ def test_answers_are_the_teachers_own(tmp_path: Path) -> None:
     targets = {"head_action": np.eye(2, dtype=np.float32)[[0, 1, 1]]}
     targets["head_aux0_word"] = np.ones((3, 5), np.float32)
     both = teacher.beside(inputs, targets)
-    logits = np.asarray(teacher.model(inputs)["head_action"])
+    logits = keras.ops.convert_to_numpy(teacher.model(inputs)["head_action"])
     np.testing.assert_array_equal(both["head_action"][:, :2], targets["head_action"])
     np.testing.assert_allclose(both["head_action"][:, 2:], softmax(logits / 2.0), rtol=1e-5)
     np.testing.assert_array_equal(both["head_aux0_word"], targets["head_aux0_word"])
@@ -128,13 +128,13 @@ def test_a_learner_comes_nearer_to_its_teacher(method: str, bits: int, tmp_path:
         "frames": np.full(24, 16, np.int32),
     }
     said = teacher.model(inputs)
-    wanted = softmax(np.asarray(said["head_place"]))[data.command]
+    wanted = softmax(keras.ops.convert_to_numpy(said["head_place"]))[data.command]
     for column, slot in enumerate(SLOTS):  # the best epoch is chosen by labels
-        best = np.asarray(said[f"head_{slot}"]).argmax(axis=1)
+        best = keras.ops.convert_to_numpy(said[f"head_{slot}"]).argmax(axis=1)
         data.classes[data.command, column] = best[data.command]
 
     def distance() -> float:
-        said = softmax(np.asarray(model(inputs)["head_place"]))[data.command]
+        said = softmax(keras.ops.convert_to_numpy(model(inputs)["head_place"]))[data.command]
         return float(np.sum(wanted * np.log(wanted / said)))
 
     plain = BatchOptions(smoothing=0.0, mixup=0.2, spec=None, shift_frames=0, early=0)

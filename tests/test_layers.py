@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from shiftmcu.errors import UsageError
 from shiftmcu.train.layers import (
@@ -73,7 +75,7 @@ def test_convolution_is_causal_and_exact(taps: int, stride: int) -> None:
     layer.build(x.shape)
     layer.factors.assign(RNG.normal(size=layer.factors.shape))
     expected = direct_convolution(x, layer.integer_kernel().astype(np.float64), stride)
-    np.testing.assert_array_equal(np.asarray(layer(x)), expected)
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer(x)), expected)
     assert layer.compute_output_shape((2, 8 * stride, 3)) == (2, 8, 4)
 
 
@@ -96,7 +98,7 @@ def test_plane_convolution_is_exact(
         column = j * stride[1] - (kernel[1] - 1) // 2 + f
         if row >= 0 and 0 <= column < width:
             expected[:, p, j] += x[:, row, column] @ weights[t, f]
-    np.testing.assert_array_equal(np.asarray(layer(x)), expected)
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer(x)), expected)
     assert layer.compute_output_shape(x.shape) == expected.shape
 
 
@@ -106,7 +108,7 @@ def test_dense_is_scale_times_integers_plus_bias() -> None:
     layer.build(x.shape)
     layer.bias.assign(RNG.normal(size=5))
     expected = x @ layer.integer_kernel() * layer.channel_scale() + layer.bias_vector()
-    np.testing.assert_allclose(np.asarray(layer(x)), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer(x)), expected, rtol=1e-5, atol=1e-5)
     assert (layer.channel_scale() > 0).all()
 
 
@@ -114,7 +116,7 @@ def test_dense_is_scale_times_integers_plus_bias() -> None:
 def test_quantized_relu_lands_on_its_grid(po2: bool) -> None:
     layer = QuantizedReLU(po2_scale=po2, start_max=5.0)
     x = RNG.normal(size=(4, 10, 3)).astype(np.float32) * 4
-    y = np.asarray(layer(x))
+    y = ops.convert_to_numpy(layer(x))
     scale = layer.activation_scale()
     steps = y / scale
     np.testing.assert_allclose(steps, np.rint(steps), atol=1e-3)
@@ -141,7 +143,9 @@ def test_po2_norm_folds_to_powers_of_two() -> None:
     scale, offset = layer.folded()
     assert np.array_equal(np.log2(np.abs(scale)), np.rint(np.log2(np.abs(scale))))
     assert (np.sign(scale) == [1, -1, 1, 1]).all()
-    np.testing.assert_allclose(np.asarray(layer(x)), x * scale + offset, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(layer(x)), x * scale + offset, rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize(("segment", "segments"), [(1, 3), (2, 2), (1, 24)])
@@ -149,7 +153,7 @@ def test_window_pool_by_hand(segment: int, segments: int) -> None:
     pool = WindowPool(segment, segments, total_stride=4)
     x = np.abs(RNG.normal(size=(3, 12, 2))).astype(np.float32)
     frames = np.array([48, 24, 8], np.int32)
-    got = np.asarray(pool([x, frames]))
+    got = ops.convert_to_numpy(pool([x, frames]))
     for b, count in enumerate(frames // 4):
         means = x[b, :count].reshape(-1, segment, 2).mean(axis=1)
         window = np.zeros((segments, 2), np.float32)
@@ -157,7 +161,7 @@ def test_window_pool_by_hand(segment: int, segments: int) -> None:
         window[segments - len(last) :] = last
         expected = np.concatenate([window.mean(axis=0), window.max(axis=0)])
         np.testing.assert_allclose(got[b], expected, rtol=1e-5)
-        sliding = np.asarray(pool.sliding(x))[b, count // segment - 1]
+        sliding = ops.convert_to_numpy(pool.sliding(x))[b, count // segment - 1]
         np.testing.assert_allclose(sliding, expected, rtol=1e-5)
 
 
@@ -169,10 +173,11 @@ def test_frozen_shifts_leaves_scales_trainable() -> None:
     assert sorted(w.name for w in model.trainable_weights) == ["bias", "log_scale"]
 
 
-SAME_ON_JAX = """
+ON_ANOTHER_BACK_END = """
+import os
 import numpy as np, keras
 from shiftmcu.train.networks import tiny
-assert keras.backend.backend() == "jax"
+assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
 keras.utils.set_random_seed(3)
 model = tiny({"keyword": ["a", "b"]}, channels=(4, 6), kernel=3, segments=4)
 rng = np.random.default_rng(0)
@@ -181,15 +186,21 @@ x = {"features": rng.integers(0, 256, (2, 16, 40)).astype("float32"),
 model.compile("adam", {k: lambda y, p: keras.ops.mean((y - p) ** 2) for k in model.output_names})
 y = {k: np.zeros((2, 2), "float32") for k in model.output_names}
 assert np.isfinite(model.train_on_batch(x, y)[0])
-print(" ".join(f"{v:.4f}" for v in np.asarray(model(x)["head_keyword"]).ravel()))
+print(" ".join(f"{v:.4f}" for v in keras.ops.convert_to_numpy(model(x)["head_keyword"]).ravel()))
 """
 
 
-def test_network_trains_on_jax(tmp_path: Path) -> None:
-    pytest.importorskip("jax")
-    env = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "HOME": str(tmp_path)}
+@pytest.mark.parametrize("back_end", ["jax", "torch"])
+def test_network_trains_on_another_back_end(back_end: str, tmp_path: Path) -> None:
+    if importlib.util.find_spec(back_end) is None:
+        pytest.skip(f"{back_end} is not installed")
+    env = os.environ | {"KERAS_BACKEND": back_end, "JAX_PLATFORMS": "cpu", "HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", SAME_ON_JAX], env=env, capture_output=True, text=True, check=False
+        [sys.executable, "-c", ON_ANOTHER_BACK_END],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(done.stdout.split()) == 4

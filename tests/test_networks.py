@@ -48,9 +48,9 @@ def test_a_plane_hears_its_context_and_no_padding(plane: keras.Model) -> None:
     touched["features"][:, : 80 - context] = 77.0
     long = {**base, "features": np.pad(base["features"], ((0, 0), (0, 16), (0, 0)))}
     long["features"][:, 80:] = 200.0
-    for head, logits in plane(base).items():
-        np.testing.assert_array_equal(logits, plane(touched)[head])
-        np.testing.assert_allclose(logits, plane(long)[head], rtol=1e-4, atol=1e-5)
+    for head, logits in plane.predict_on_batch(base).items():
+        np.testing.assert_array_equal(logits, plane.predict_on_batch(touched)[head])
+        np.testing.assert_allclose(logits, plane.predict_on_batch(long)[head], rtol=1e-4, atol=1e-5)
 
 
 def inputs(time: int, frames: list[int]) -> dict[str, np.ndarray]:
@@ -77,8 +77,8 @@ def test_padding_behind_the_clip_changes_nothing(model: keras.Model) -> None:
     long = {"features": np.pad(short["features"], ((0, 0), (0, 48), (0, 0)))}
     long["features"][:, 16:] = 200.0
     long["frames"] = short["frames"]
-    for head, logits in model(short).items():
-        np.testing.assert_allclose(logits, model(long)[head], rtol=1e-4, atol=1e-5)
+    for head, logits in model.predict_on_batch(short).items():
+        np.testing.assert_allclose(logits, model.predict_on_batch(long)[head], rtol=1e-4, atol=1e-5)
 
 
 def test_context_is_exact(model: keras.Model) -> None:
@@ -90,8 +90,8 @@ def test_context_is_exact(model: keras.Model) -> None:
     base = inputs(time, [time])
     touched = {**base, "features": base["features"].copy()}
     touched["features"][:, : time - context] = 77.0
-    for head, logits in model(base).items():
-        np.testing.assert_array_equal(logits, model(touched)[head])
+    for head, logits in model.predict_on_batch(base).items():
+        np.testing.assert_array_equal(logits, model.predict_on_batch(touched)[head])
 
 
 def test_table_adds_up(model: keras.Model) -> None:
@@ -119,8 +119,8 @@ def test_saved_model_is_the_same_model(model: keras.Model, tmp_path: Path) -> No
     model.save(tmp_path / "m.keras")
     again = keras.saving.load_model(tmp_path / "m.keras", compile=False)
     data = inputs(16, [16, 12])
-    for head, logits in model(data).items():
-        np.testing.assert_array_equal(logits, again(data)[head])
+    for head, logits in model.predict_on_batch(data).items():
+        np.testing.assert_array_equal(logits, again.predict_on_batch(data)[head])
     kernels = [x.integer_kernel() for x in again.layers if isinstance(x, ShiftConv1D)]
     for mine, other in zip(
         [x.integer_kernel() for x in model.layers if isinstance(x, ShiftConv1D)],

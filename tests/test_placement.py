@@ -1,7 +1,8 @@
-"""bfloat16 and two devices: the network that is left is plain, and the same within noise."""
+"""Two devices, bfloat16, other back ends: what is left is a plain network, and nearly the same."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -57,20 +58,39 @@ def trained(
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_two_devices_and_bfloat16_learn_the_same(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from test_fit import tone_spec
 
-    tone_spec(tmp_path)
-    alone, shared, mixed = (
-        trained(tmp_path, devices, precision)
-        for devices, precision in ((1, "full"), (2, "full"), (1, "mixed"))
-    )
-    assert shared["losses"] == pytest.approx(alone["losses"], rel=1e-3)
-    assert shared["weights"] == pytest.approx(alone["weights"], rel=1e-2, abs=1e-3)
-    assert mixed["losses"] == pytest.approx(alone["losses"], rel=0.1)
-    assert shared["dtypes"] == mixed["dtypes"] == alone["dtypes"] == ["float32"]
-    on_tensorflow = trained(tmp_path, 1, "mixed", "tensorflow")
-    assert on_tensorflow["losses"] == pytest.approx(alone["losses"], rel=0.1)
+    folder = tmp_path_factory.mktemp("tones")
+    tone_spec(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain(tones: Path) -> dict[str, list[float]]:
+    return trained(tones, 1, "full")
+
+
+def test_two_devices_learn_the_same(tones: Path, plain: dict[str, list[float]]) -> None:
+    shared = trained(tones, 2, "full")
+    assert shared["losses"] == pytest.approx(plain["losses"], rel=1e-3)
+    assert shared["weights"] == pytest.approx(plain["weights"], rel=1e-2, abs=1e-3)
+    assert shared["dtypes"] == plain["dtypes"] == ["float32"]
+
+
+@pytest.mark.parametrize(
+    ("back_end", "precision"),
+    [("jax", "mixed"), ("tensorflow", "mixed"), ("torch", "full"), ("torch", "mixed")],
+)
+def test_bfloat16_and_other_back_ends_learn_the_same(
+    back_end: str, precision: str, tones: Path, plain: dict[str, list[float]]
+) -> None:
+    if importlib.util.find_spec(back_end) is None:
+        pytest.skip(f"{back_end} is not installed")
+    other = trained(tones, 1, precision, back_end)
+    assert other["losses"] == pytest.approx(plain["losses"], rel=0.1)
+    assert other["dtypes"] == ["float32"]
 
 
 @pytest.mark.parametrize(

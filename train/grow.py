@@ -93,7 +93,7 @@ def _check(layer: keras.layers.Layer, other: keras.layers.Layer) -> None:
 
 def _put(layer: keras.layers.Layer, other: keras.layers.Layer) -> None:
     if isinstance(layer, ShiftLayer):
-        kernel, old = values_of(layer.factors[0]).copy(), values_of(other.factors[0])
+        kernel, old = values_of(layer.factors[0]), values_of(other.factors[0])
         # A step of the optimizer shall mean as much to the new weights as to the old.
         kernel *= _rms(old) / (_rms(kernel) or 1.0)
         known, outputs = old.shape[-2:]

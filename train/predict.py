@@ -43,7 +43,7 @@ def stream_logits(
         index = order[start : start + batch]
         inputs, _ = make_batch(examples, Task({}), index, hop_frames)
         pooled = pool.sliding(ops.convert_to_tensor(back_bone.predict_on_batch(inputs["features"])))
-        logits = {head.name: np.asarray(head(pooled)) for head in heads}
+        logits = {head.name: ops.convert_to_numpy(head(pooled)) for head in heads}
         for row, i in enumerate(index):
             count = int(lengths[i]) // hop_frames
             found[int(i)] = {name: value[row, :count] for name, value in logits.items()}

@@ -27,8 +27,8 @@ _UNIT = "least squares"
 
 
 def values_of(variable: Any) -> Floats:
-    """A variable as numpy float32."""
-    return np.asarray(ops.convert_to_numpy(variable), np.float32)
+    """A variable as numpy float32, its own copy: on PyTorch the array would follow the variable."""
+    return np.array(ops.convert_to_numpy(variable), np.float32)
 
 
 class _FactorInitializer(keras.initializers.Initializer):  # type: ignore[misc]
