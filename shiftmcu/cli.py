@@ -228,7 +228,7 @@ def _float_right(path: Any, graph: Any, clips: Any) -> list[bool]:
     task = task_of(graph)
     strange = untrained(clips, task.slots)
     known = [clip for clip in clips if clip.path not in strange]
-    return float_right(path, task, graph.decision.flush_frames, known)
+    return float_right(path, task, graph.decision, known)
 
 
 def _fsc_intents() -> str:

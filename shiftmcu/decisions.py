@@ -8,7 +8,7 @@ firmware/lib/shiftmcu/intent.c.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,10 @@ __all__ = [
     "candidate",
     "decide",
     "end_sample",
+    "final_index",
     "flushed_frames",
     "smoothed",
+    "with_hold",
 ]
 
 Tuples = Sequence[tuple[int, ...]]
@@ -73,6 +75,18 @@ def end_sample(graph: QuantGraph, decision: int) -> int:
 def flushed_frames(n_samples: int, flush_frames: int, hop_frames: int) -> int:
     """Frames of a stream of ``n_samples`` with its flush, up to a decision's last frame."""
     return -(-(frames_in(n_samples) + flush_frames) // hop_frames) * hop_frames
+
+
+def final_index(decisions: int, hold: int) -> int:
+    """Index of a flushed clip's final decision, of so many (at least 1): the last whose tuple can
+    still be held until the stream ends."""
+    return max(decisions - hold, 0)
+
+
+def with_hold(rule: Decision, hold: int, hop_frames: int) -> Decision:
+    """``rule`` with another hold, and a flush that leaves the final decision where it is."""
+    flush = rule.flush_frames + (hold - rule.hold) * hop_frames
+    return replace(rule, hold=hold, flush_frames=max(flush, 0))
 
 
 def smoothed(logits: NDArray[np.integer], shift: int) -> NDArray[np.int64]:

@@ -270,7 +270,7 @@ def test_accuracy_is_that_of_evaluate() -> None:
     found, outcomes, task = Accuracy(), [], task_of(graph)
     for clip, row in zip(clips, logits, strict=True):
         found.add(graph, clip, row)
-        forced, command = _final_verdict(row, task)
+        forced, command = _final_verdict(row, task, graph.decision.hold)
         outcomes.append(metrics.Outcome(clip, _truth(clip, task), forced, command, (), 0.0))
     known = [o for o in outcomes if o.is_command]
     assert (found.n, found.strict) == (11, sum(o.right for o in known))

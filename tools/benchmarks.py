@@ -30,7 +30,7 @@ import yaml
 from benchmarks_page import LARGER, METHODS, Row, best, document
 
 from shiftmcu import register_layers
-from shiftmcu.blob import write
+from shiftmcu.blob import Decision, write
 from shiftmcu.cli import main as shiftmcu
 from shiftmcu.convert.keras_reader import load
 from shiftmcu.convert.plan import draft
@@ -151,7 +151,7 @@ def _judge(row: Row, model: Path, clips: list[Clip]) -> tuple[list[str], dict[st
     if row.kind == "float":
         info = read_model_info(model)
         labels = Labels(info["slots"], tuple(map(tuple, info["tuples"])))
-        right = float_right(model, labels, info["decision"]["flush_frames"], clips)
+        right = float_right(model, labels, Decision(**info["decision"]), clips)
         return [clip.file for clip, hit in zip(clips, right, strict=True) if not hit], {}
     graph = quantize(load(model, register_layers))
     outcomes = judge(write(graph), clips, workers=1)

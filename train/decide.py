@@ -15,20 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftmcu.blob import Decision
-from shiftmcu.decisions import Candidate, EventRule, candidate, smoothed
+from shiftmcu.decisions import Candidate, EventRule, candidate, smoothed, with_hold
 from shiftmcu.fixedpoint import OCTAVE, ONE_Q15
 from shiftmcu.train.examples import Task
 
-__all__ = ["DEFAULT_RULE", "candidates", "choose_rule"]
+__all__ = ["DEFAULT_RULE", "HOLDS", "PATIENCE", "candidates", "choose_rule"]
 
 DEFAULT_RULE = Decision(
     threshold=ONE_Q15 // 2,
     min_margin=round(0.1 * ONE_Q15),
     smooth_shift=1,
-    hold=2,
+    hold=1,
     cooldown=6,
     flush_frames=24,
 )
+# Decisions in a row that a rule may ask for.
+HOLDS = (1, 2, 3, 4)
+# What an answer that comes a decision (160 ms here) later must gain, as a share of the commands.
+PATIENCE = 0.01
 
 _THRESHOLDS = tuple(k / 20 for k in range(6, 19))  # 0.30 .. 0.90
 _STEPS_PER_NAT = OCTAVE / math.log(2.0)
@@ -37,25 +41,33 @@ Stream = Mapping[str, NDArray[np.floating]]
 
 
 def choose_rule(
-    streams: Sequence[Stream], truth: NDArray[np.int32], task: Task, start: Decision
+    streams: Sequence[Stream],
+    truth: NDArray[np.int32],
+    task: Task,
+    start: Decision,
+    hop_frames: int,
 ) -> tuple[Decision, dict[str, float]]:
     """Threshold, hold and smoothing with the most right events minus wrong and false ones.
 
-    ``streams`` are the logits in nats (decisions, classes) of each clip by slot and "command";
-    ``truth`` is (n, slots), -1 for rejects. Of equals, the threshold nearest 0.5 and the longer
-    hold win. Returns the rule and what it does on this data.
+    ``streams`` are the logits in nats (decisions, classes) of each clip by slot and "command", up
+    to ``HOLDS[-1] - 1`` decisions behind the final one: each hold has its flush. ``truth`` is (n,
+    slots), -1 for rejects. Each further decision that is held must gain ``PATIENCE``. Of equals,
+    the threshold nearest 0.5 wins. Returns the rule and what it does on this data.
     """
     rows = []
     for shift in (0, 1):
-        judged = [candidates(stream, task, shift) for stream in streams]
-        for hold, threshold in product((1, 2, 3), _THRESHOLDS):
+        whole = [candidates(stream, task, shift) for stream in streams]
+        for hold, threshold in product(HOLDS, _THRESHOLDS):
+            judged = [stream[: len(stream) - (HOLDS[-1] - hold)] for stream in whole]
             rule = replace(
-                start, smooth_shift=shift, hold=hold, threshold=round(threshold * ONE_Q15)
+                with_hold(start, hold, hop_frames),
+                smooth_shift=shift,
+                threshold=round(threshold * ONE_Q15),
             )
             outcome = _outcome(judged, truth, rule)
-            gain = outcome["right"] - outcome["wrong"] - outcome["false"]
-            rows.append((round(gain, 6), -abs(threshold - 0.5), hold, shift, rule, outcome))
-    *_, rule, outcome = max(rows, key=lambda row: row[:4])
+            gain = outcome["right"] - outcome["wrong"] - outcome["false"] - PATIENCE * hold
+            rows.append((round(gain, 6), -abs(threshold - 0.5), shift, rule, outcome))
+    *_, rule, outcome = max(rows, key=lambda row: row[:3])
     return rule, outcome
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from shiftmcu import blob
 from shiftmcu.audio import read_audio
 from shiftmcu.blob import ConvLayer, QuantGraph
-from shiftmcu.decisions import candidate
+from shiftmcu.decisions import candidate, final_index
 from shiftmcu.errors import UsageError
 from shiftmcu.native import Model
 from shiftmcu.po2 import channel_bytes
@@ -101,6 +101,7 @@ CLEAN = Condition()
 class _Worker:
     model: Model
     task: Task
+    hold: int
     condition: Condition
     noise: Pcm | None
 
@@ -117,7 +118,8 @@ _worker: _Worker | None = None
 
 def _start_worker(data: bytes, condition: Condition, noise: Pcm | None) -> None:
     global _worker
-    _worker = _Worker(Model(data), task_of(blob.read(data)), condition, noise)
+    graph = blob.read(data)
+    _worker = _Worker(Model(data), task_of(graph), graph.decision.hold, condition, noise)
 
 
 def _judge_one(clip: Clip) -> tuple[Outcome | None, str]:
@@ -128,7 +130,7 @@ def _judge_one(clip: Clip) -> tuple[Outcome | None, str]:
     except UsageError as error:
         return None, f"skipped: {error.message}"
     result = _worker.model.run_clip(_worker.changed(pcm, clip))
-    forced, command = _final_verdict(np.asarray(result.logits), _worker.task)
+    forced, command = _final_verdict(np.asarray(result.logits), _worker.task, _worker.hold)
     events = tuple(tuple(int(c) for c in event.classes) for event in result.events)
     truth = _truth(clip, _worker.task)
     return Outcome(clip, truth, forced, command, events, pcm.size / 16000.0), note or ""
@@ -143,14 +145,16 @@ def _truth(clip: Clip, task: Task) -> tuple[int, ...]:
     )
 
 
-def _final_verdict(logits: NDArray[np.int32], task: Task) -> tuple[tuple[int, ...], bool]:
-    """Forced choice and command verdict of the last decision; nothing without a decision."""
+def _final_verdict(
+    logits: NDArray[np.int32], task: Task, hold: int
+) -> tuple[tuple[int, ...], bool]:
+    """Forced choice and command verdict of the final decision; nothing without a decision."""
     if logits.shape[0] == 0:
         return (-2,) * len(task.slots), False
-    last = logits[-1].astype(np.int64)
+    final = logits[final_index(len(logits), hold)].astype(np.int64)
     sizes = [*map(len, task.slots.values()), 2]
-    reject, command = last[-2:]
-    return candidate(last, sizes, task.tuples).classes, bool(command > reject)
+    reject, command = final[-2:]
+    return candidate(final, sizes, task.tuples).classes, bool(command > reject)
 
 
 def judge(

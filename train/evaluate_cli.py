@@ -232,7 +232,7 @@ def _against(
     right = float_right(
         args.against,
         evaluate.task_of(graph),
-        graph.decision.flush_frames,
+        graph.decision,
         [outcome.clip for outcome in known],
     )
     difference = paired_difference([outcome.right for outcome in known], right)

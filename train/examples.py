@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -125,6 +125,10 @@ class Examples:
     features: FeatureSet
     classes: Labels
     weights: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    def without_end(self, frames: int) -> Examples:
+        """Each example but its last ``frames``, of which it has more."""
+        return replace(self, features=self.features.without_end(frames))
 
     @property
     def command(self) -> NDArray[np.bool_]:

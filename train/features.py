@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,11 +47,20 @@ _CACHE_VERSION = 1
 
 @dataclass(frozen=True)
 class Framing:
-    """How a clip becomes frames: frames per decision, flush, and how far back the net can see."""
+    """How a clip becomes frames, up to its final decision: frames per decision, the flush until
+    there, and how far back the net can see."""
 
     hop_frames: int
     flush_frames: int
     context_frames: int  # earlier frames cannot reach the final decision and are dropped
+
+    def later(self, frames: int) -> Framing:
+        """The same frames and so many behind them."""
+        return replace(
+            self,
+            flush_frames=self.flush_frames + frames,
+            context_frames=self.context_frames + frames,
+        )
 
 
 @dataclass(frozen=True)
@@ -88,11 +97,19 @@ class FeatureSet:
         """(n,) frames of each example, multiples of ``hop_frames``."""
         return np.diff(self.starts)
 
+    def without_end(self, frames: int) -> FeatureSet:
+        """Each example but its last ``frames``, of which it has more."""
+        rows = [self.example(i)[:-frames] for i in range(len(self))]
+        starts = np.cumsum([0, *map(len, rows)])
+        return FeatureSet(np.concatenate(rows), starts, self.source)
+
 
 def featurize(pcm: NDArray[np.int16], framing: Framing) -> Rows:
     """(samples,) int16 to (frames, 40) uint8, flushed, without frames that cannot matter."""
     hop = framing.hop_frames
     wanted = flushed_frames(pcm.size, framing.flush_frames, hop)
+    if framing.flush_frames < 0:  # a rule that holds longer than its flush: the first decision
+        wanted = max(wanted, hop)
     needed = samples_for(wanted)
     padded = np.zeros(max(needed, pcm.size), np.int16)
     padded[: pcm.size] = pcm

@@ -178,7 +178,7 @@ def _run(
             info = read_model_info(model)
             task = Task({slot: tuple(of) for slot, of in info["slots"].items()},
                         tuple(tuple(row) for row in info["tuples"]))  # fmt: skip
-            right = float_right(model, task, info["decision"]["flush_frames"], clips)
+            right = float_right(model, task, blob.Decision(**info["decision"]), clips)
             accuracy[split] = 100.0 * sum(right) / len(right)
         else:
             graph = blob.read(model_bytes)

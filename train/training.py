@@ -20,7 +20,7 @@ from shiftmcu.frontend import FRONTEND_ID
 from shiftmcu.train import datasets, networks, summary
 from shiftmcu.train.checkpoint import packed, variables_of
 from shiftmcu.train.datasets import Clip
-from shiftmcu.train.decide import choose_rule
+from shiftmcu.train.decide import HOLDS, choose_rule
 from shiftmcu.train.defaults import enough_epochs
 from shiftmcu.train.distill import Teacher, load_teacher
 from shiftmcu.train.examples import Examples, Mixture, Task, clean_sources, training_sources
@@ -57,13 +57,13 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
     # Networks that do not fit are refused before hours of rendering.
     _teacher(plan, task, framing.hop_frames)
     _start(probe, plan, task)
-    train_set, valid_set = _render_all(plan, corpus, task, framing, key, report)
+    train_set, later = _render_all(plan, corpus, task, framing, key, report)
     plan.placement.agree("data or options", lambda: _computed(plan, task, train_set))
     if plan.placement.leads:
         make_folder(plan.out)
     if plan.fit.epochs == 0:
         plan = replace(plan, fit=replace(plan.fit, epochs=enough_epochs(train_set, plan.fit)))
-    record = _record(plan, corpus, task, key, train_set, valid_set)
+    record = _record(plan, corpus, task, key, train_set, later)
     runs = []
     for seed in range(plan.fit.seed, plan.fit.seed + plan.seeds):
         folder = plan.out if plan.seeds == 1 else plan.out / f"seed{seed}"
@@ -72,7 +72,7 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
             result = json.loads(finished.read_text(encoding="utf-8"))
         else:
             options = replace(plan.fit, seed=seed)
-            result = _train_seed(plan, options, task, framing, train_set, valid_set, folder, report)
+            result = _train_seed(plan, options, task, framing, train_set, later, folder, report)
             if plan.seeds > 1 and result:
                 write_json(finished, result)
         runs.append({"seed": seed, "folder": str(folder), **result})
@@ -121,6 +121,7 @@ def _computed(plan: Plan, task: Task, train_set: Examples) -> str:
 def _render_all(
     plan: Plan, corpus: Corpus, task: Task, framing: Framing, key: str, report: Reporter
 ) -> tuple[Examples, Examples]:
+    """What is trained on, and the validation clips with what the longest hold hears behind them."""
     sources, classes, weights = training_sources(
         corpus.train, corpus.train_rejects, task, plan.mix, plan.fit.seed
     )
@@ -128,7 +129,7 @@ def _render_all(
     cut, cut_classes = _truncated_valid(corpus.valid, task, plan.mix)
     valid_classes = np.concatenate([valid_classes, cut_classes])
 
-    def run(what: str, of: list[Source]) -> FeatureSet:
+    def run(what: str, of: list[Source], framing: Framing) -> FeatureSet:
         return render(
             of,
             framing,
@@ -139,12 +140,18 @@ def _render_all(
             warn=report.note,
         )
 
-    train_set = Examples(run("training features", sources), classes, weights)
+    train_set = Examples(run("training features", sources, framing), classes, weights)
     _refuse_empty(train_set, task)
-    valid_set = Examples(run("validation features", valid_sources + cut), valid_classes)
-    if skipped := train_set.skipped + valid_set.skipped:
+    behind = framing.later(_held_frames(framing))
+    later = Examples(run("validation features", valid_sources + cut, behind), valid_classes)
+    if skipped := train_set.skipped + later.skipped:
         report.note(f"skipped   {skipped} audio files that cannot be read (named above)")
-    return train_set, valid_set
+    return train_set, later
+
+
+def _held_frames(framing: Framing) -> int:
+    """What the longest hold waits for behind the final decision."""
+    return (HOLDS[-1] - 1) * framing.hop_frames
 
 
 def _refuse_empty(examples: Examples, task: Task) -> None:
@@ -173,10 +180,11 @@ def _train_seed(
     task: Task,
     framing: Framing,
     train_set: Examples,
-    valid_set: Examples,
+    later: Examples,
     folder: Path,
     report: Reporter,
 ) -> dict[str, Any]:
+    valid_set = later.without_end(_held_frames(framing))
     report.planned(options.epochs)
     started, cpu_started = time.monotonic(), time.process_time()
     keras.utils.set_random_seed(options.seed)
@@ -190,10 +198,10 @@ def _train_seed(
         copy_matching(model, trained, heads=True)
     streams = [
         {name.removeprefix("head_"): value for name, value in stream.items()}
-        for stream in stream_logits(model, valid_set, framing.hop_frames)
+        for stream in stream_logits(model, later, framing.hop_frames)
     ]
     truth = valid_set.classes[valid_set.features.source, : len(task.slots)]
-    rule, outcome = choose_rule(streams, truth, task, plan.rule)
+    rule, outcome = choose_rule(streams, truth, task, plan.rule, framing.hop_frames)
     info = {
         "name": plan.name,
         "frontend_id": f"{FRONTEND_ID:08x}",
@@ -285,7 +293,7 @@ def _teacher(plan: Plan, task: Task, hop_frames: int) -> Teacher | None:
 
 
 def _record(
-    plan: Plan, corpus: Corpus, task: Task, key: str, train_set: Examples, valid_set: Examples
+    plan: Plan, corpus: Corpus, task: Task, key: str, train_set: Examples, later: Examples
 ) -> dict[str, Any]:
     """What a reader needs to repeat the run."""
     return {
@@ -306,5 +314,5 @@ def _record(
             "aux_labels": sum(len(labels) for labels in corpus.aux.values()),
         },
         "train": train_set.counts(),
-        "valid": valid_set.counts(),
+        "valid": later.counts(),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from shiftmcu import blob
-from shiftmcu.blob import Decision
+from shiftmcu.blob import Decision, QuantGraph, SelfTest
+from shiftmcu.decisions import with_hold
 from shiftmcu.errors import CheckFailed
 from shiftmcu.files import expect_file, write_bytes
 from shiftmcu.native import Model
+from shiftmcu.train.decide import HOLDS, PATIENCE
 from shiftmcu.train.false_accepts import Point, at_rate, judged, latency, sweep
 from shiftmcu.train.false_accepts_cli import (
     Heard,
@@ -28,7 +31,6 @@ from shiftmcu.train.false_accepts_cli import (
 __all__ = ["add_arguments", "run"]
 
 SMOOTHINGS = (0, 1, 2, 3)
-HOLDS = (1, 2, 3, 4)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-timing",
         action="store_true",
-        help="leave hold and smoothing: a clip that ends with its word has few decisions left",
+        help="leave hold and smoothing, which decide how soon an answer comes",
     )
 
 
@@ -57,8 +59,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     mine = heard[rules.index(own)]
     before = judged(mine.track, hours, mine.commands, own)
     holds = (own.hold,) if args.keep_timing else HOLDS
-    best, of = _best(rules, holds, heard, hours, args.wanted)
-    tuned = blob.write(replace(graph, decision=best.rule))
+    best, of = _best(rules, holds, heard, hours, args.wanted, graph.hop_frames)
+    flush = with_hold(own, best.rule.hold, graph.hop_frames).flush_frames
+    tuned = _with_rule(graph, replace(best.rule, flush_frames=flush))
     write_bytes(args.out, tuned)
     late = latency(of.commands, best.rule)
     if not args.json:
@@ -83,11 +86,23 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _with_rule(graph: QuantGraph, rule: Decision) -> bytes:
+    """The model with another rule; its self-tests have the decisions of the new flush."""
+    bare = Model(blob.write(replace(graph, decision=rule, selftests=())))
+    tests = tuple(SelfTest(test.pcm, bare.run_clip(test.pcm).logits) for test in graph.selftests)
+    return blob.write(replace(graph, decision=rule, selftests=tests))
+
+
 def _best(
-    rules: list[Decision], holds: Sequence[int], heard: list[Heard], hours: float, wanted: float
+    rules: list[Decision],
+    holds: Sequence[int],
+    heard: list[Heard],
+    hours: float,
+    wanted: float,
+    hop_frames: int,
 ) -> tuple[Point, Heard]:
-    """Fewest missed and wrong commands at the wanted rate; of equals, the fewest false accepts,
-    then the soonest."""
+    """Fewest missed and wrong commands at the wanted rate, where an answer that comes a decision
+    later must spare ``PATIENCE`` of them; of equals, the fewest false accepts."""
     found: list[tuple[Point, Heard]] = []
     margins = sorted({0, rules[0].min_margin})
     for (rule, of), hold, margin in product(zip(rules, heard, strict=True), holds, margins):
@@ -101,12 +116,12 @@ def _best(
             f"no rule keeps to {wanted:g} false accepts per hour on this audio.",
             "listen to more hours, or train with more speech that is no command (--reject)",
         )
-    return min(
-        found,
-        key=lambda pair: (
-            pair[0].missed + pair[0].wrong,
-            pair[0].false_accepts,
-            pair[0].rule.smooth_shift,
-            pair[0].rule.hold,
-        ),
-    )
+
+    def cost(pair: tuple[Point, Heard]) -> tuple[float, int, int]:
+        point, of = pair
+        late = latency(of.commands, point.rule)["frames"]
+        waits = math.inf if late is None else late["median"] / hop_frames
+        failed = (point.missed + point.wrong) / point.commands
+        return failed + PATIENCE * waits, point.false_accepts, point.rule.hold
+
+    return min(found, key=cost)

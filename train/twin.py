@@ -8,6 +8,7 @@ from pathlib import Path
 import keras  # type: ignore[import-untyped]
 import numpy as np
 
+from shiftmcu.blob import Decision
 from shiftmcu.errors import UsageError
 from shiftmcu.train import layers, networks
 from shiftmcu.train.datasets import Clip
@@ -21,8 +22,9 @@ __all__ = ["float_right"]
 _REGISTERED = layers.__all__
 
 
-def float_right(path: Path, task: Task, flush_frames: int, clips: Sequence[Clip]) -> list[bool]:
-    """For each readable command clip: does the Keras network choose the right tuple?"""
+def float_right(path: Path, task: Task, rule: Decision, clips: Sequence[Clip]) -> list[bool]:
+    """For each readable command clip: does the Keras network choose the right tuple, at the clip's
+    final decision by ``rule``?"""
     try:
         model = keras.saving.load_model(path, compile=False)
     except (OSError, ValueError) as error:
@@ -32,7 +34,8 @@ def float_right(path: Path, task: Task, flush_frames: int, clips: Sequence[Clip]
     sources, classes = clean_sources(clips, task)
     context = networks.context_frames(model)
     hop = networks.hop_frames(model)
-    framing = Framing(hop, flush_frames, -(-context // hop) * hop)
+    flush = rule.flush_frames - (rule.hold - 1) * hop
+    framing = Framing(hop, flush, -(-context // hop) * hop)
     examples = Examples(render(sources, framing), classes)
     logits = predict(model, examples, hop)
     named = {name.removeprefix("head_"): value for name, value in logits.items()}
