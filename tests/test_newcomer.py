@@ -174,7 +174,9 @@ def test_a_run_ends_in_words_that_say_how_good_it_is(here: Path) -> None:
     )
     record = training.train(plan, training.Reporter())
     json.dumps(record)  # as `train --json` does
-    record["test"] = outcome.judge_run(plan, Path(record["model"]), cli._convert)
+    notes: list[str] = []
+    record["test"] = outcome.judge_run(plan, Path(record["model"]), cli._convert, notes.append)
+    assert notes == ["judging   the integer network on the test clips"]
     assert record["test"]["n"] == 4 and record["test"]["new_voices"] == 1
     said = "\n".join(outcome.in_words(record, plan.out, floats=False))
     assert "of 4 commands in 1 voices that it never heard" in said
@@ -182,3 +184,5 @@ def test_a_run_ends_in_words_that_say_how_good_it_is(here: Path) -> None:
     assert "next      shiftmcu convert runs/my-lights/model.keras" in said
     record["test"] = None
     assert "no test split" in "\n".join(outcome.in_words(record, plan.out, floats=True))
+    record["runs"][0]["best"]["epoch"] = plan.fit.epochs + 1
+    assert "best      settled: " in "\n".join(outcome.in_words(record, plan.out, floats=True))

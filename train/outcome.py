@@ -15,11 +15,13 @@ __all__ = ["in_words", "judge_run"]
 _LOW_ACCURACY = 0.85
 
 
-def judge_run(plan: Plan, model: Path, convert: Callable[[Path], bytes]) -> dict[str, Any] | None:
+def judge_run(
+    plan: Plan, model: Path, convert: Callable[[Path], bytes], note: Callable[[str], None]
+) -> dict[str, Any] | None:
     """Scores over the test splits of ``plan.data`` as ``evaluate`` has them; None without any.
 
     ``new_voices`` counts the speakers of the test, 0 where some of them (or nobody) are known from
-    training. Raises ``data.*``.
+    training. ``note`` is told what takes a while. Raises ``data.*``.
     """
     data = convert(model)
     task = evaluate.task_of(blob.read(data))
@@ -27,6 +29,7 @@ def judge_run(plan: Plan, model: Path, convert: Callable[[Path], bytes]) -> dict
     clips = [clip for part in parts for clip in part.split("test")]
     if not any(clip.command for clip in clips):
         return None
+    note("judging   the integer network on the test clips")
     speakers = {clip.speaker for clip in clips if clip.command}
     trained = {clip.speaker for part in parts for clip in part.split("train")}
     scores = metrics.summary(evaluate.judge(data, clips), task, metrics.cluster_key(clips))
@@ -38,9 +41,11 @@ def in_words(record: Mapping[str, Any], folder: Path, *, floats: bool) -> Iterat
     best = next(r["best"] for r in record["runs"] if r["seed"] == record["chosen_seed"])
     test = record.get("test")
     if test is None:
+        of = record["plan"]["fit"]["epochs"]
+        name = f"epoch {best['epoch']}" if best["epoch"] <= of else "settled"
         yield (
-            f"best      epoch {best['epoch']}: {100 * best['accuracy']:.1f} % right on the "
-            "validation clips (no test split)"
+            f"best      {name}: {100 * best['accuracy']:.1f} % right on the validation clips "
+            "(no test split)"
         )
     else:
         yield from _test_in_words(test)

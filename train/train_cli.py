@@ -193,9 +193,8 @@ def run(args: argparse.Namespace, convert: Callable[[Path], bytes]) -> dict[str,
             report.note(f"the run is in --out of {plan.placement.hosts[0]}, which led it")
             return record
         if args.method != "float":
-            report.note("judging   the integer network on the test clips")
             try:
-                record["test"] = judge_run(plan, Path(record["model"]), convert)
+                record["test"] = judge_run(plan, Path(record["model"]), convert, report.note)
                 write_json(args.out / "run.json", record)
             except UsageError as error:  # the network is trained, whatever the test clips are
                 report.note(f"not judged: {error.message}")
