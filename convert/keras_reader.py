@@ -21,8 +21,9 @@ from shiftmcu.convert import fold
 from shiftmcu.convert.graph import Graph
 from shiftmcu.convert.keras_layers import Json, Source, check_supported, read_layer
 from shiftmcu.convert.nodes import Node, Nodes
-from shiftmcu.errors import ToolMissing, UsageError
+from shiftmcu.errors import UsageError
 from shiftmcu.frontend import FRONTEND_ID
+from shiftmcu.keras_needed import keras_needed
 
 SCHEMA = 1
 METADATA = "shiftmcu.json"
@@ -114,14 +115,8 @@ def _layer_configs(path: Path, config: Json) -> list[Json]:
 
 
 def _load_layers(path: Path, entries: list[Json]) -> list[Source]:
-    try:
+    with keras_needed("reading a Keras model"):
         import keras  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise ToolMissing(
-            "tool.keras",
-            f"reading a Keras model needs Keras, and it cannot be imported ({error}).",
-            "pip install 'shiftmcu[train]'",
-        ) from error
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError, AttributeError) as error:

@@ -71,13 +71,7 @@ def connect(board_or_port: str, model: QuantGraph | str | Path | None = None) ->
 
 def register_layers() -> None:
     """Make our Keras layers known to ``keras.saving``. Raises ToolMissing ``tool.keras``."""
-    try:
-        importlib.import_module("shiftmcu.train.layers")
-    except ImportError as error:
-        from shiftmcu.errors import ToolMissing
+    from shiftmcu.keras_needed import keras_needed
 
-        raise ToolMissing(
-            "tool.keras",
-            f"reading a Keras model needs Keras, and it cannot be imported ({error}).",
-            "pip install 'shiftmcu[train]'",
-        ) from error
+    with keras_needed("reading a Keras model"):
+        importlib.import_module("shiftmcu.train.layers")

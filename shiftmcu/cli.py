@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from shiftmcu import JSON_SCHEMA, __version__, register_layers
-from shiftmcu.errors import ShiftMcuError, ToolMissing, UsageError
+from shiftmcu.errors import ShiftMcuError, UsageError
+from shiftmcu.keras_needed import keras_needed
 
 
 @dataclass(frozen=True)
@@ -216,12 +217,8 @@ def _board_microphone(*args: Any, **kwargs: Any) -> Any:
 
 
 def _float_right(path: Any, graph: Any, clips: Any) -> list[bool]:
-    try:
+    with keras_needed("--keras"):
         from shiftmcu.train.twin import float_right
-    except ImportError as error:
-        raise ToolMissing(
-            "tool.keras", f"--keras needs Keras ({error}).", "pip install 'shiftmcu[train]'"
-        ) from error
     from shiftmcu.train.datasets import untrained
     from shiftmcu.train.evaluate import task_of
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -186,3 +189,30 @@ def test_a_run_ends_in_words_that_say_how_good_it_is(here: Path) -> None:
     assert "no test split" in "\n".join(outcome.in_words(record, plan.out, floats=True))
     record["runs"][0]["best"]["epoch"] = plan.fit.epochs + 1
     assert "best      settled: " in "\n".join(outcome.in_words(record, plan.out, floats=True))
+
+
+@pytest.mark.parametrize(
+    ("back_end", "code", "words", "step"),
+    [
+        ("torch", "tool.keras", "needs PyTorch, which is not installed", "pip install torch"),
+        (
+            "numpi",
+            "train.back_end",
+            "KERAS_BACKEND=numpi is no back end",
+            "jax, tensorflow or torch",
+        ),
+    ],
+)
+def test_a_back_end_that_is_not_there_is_named(
+    here: Path, back_end: str, code: str, words: str, step: str
+) -> None:
+    pytest.importorskip("keras", reason="Keras comes with the [train] extra")
+    if back_end == "torch" and importlib.util.find_spec("torch") is not None:
+        pytest.skip("torch is installed")
+    env = os.environ | {"KERAS_BACKEND": back_end}
+    command = [sys.executable, "-m", "shiftmcu.cli", "train", "--json", "--data", "csv:labels.csv"]
+    done = subprocess.run(command, env=env, cwd=here, capture_output=True, text=True, check=False)
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["code"]) == (3 if back_end == "torch" else 2, code)
+    assert words in error["message"] and step in error["next"]
+    assert list(here.iterdir()) == []

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from shiftmcu import blob
-from shiftmcu.errors import ToolMissing, UsageError
+from shiftmcu.errors import UsageError
 from shiftmcu.files import expect_file, expect_folder, write_bytes
+from shiftmcu.keras_needed import keras_needed
 from shiftmcu.train import datasets, evaluate, metrics
 from shiftmcu.train.datasets import Clip
 from shiftmcu.train.evaluate import CLEAN, Condition
@@ -222,12 +223,8 @@ def _against(
     args: argparse.Namespace, graph: blob.QuantGraph, outcomes: Sequence[Outcome]
 ) -> dict[str, Any]:
     """The float network on the same features, and the paired difference integer - float."""
-    try:
+    with keras_needed("--against"):
         from shiftmcu.train.twin import float_right
-    except ImportError as error:
-        raise ToolMissing(
-            "tool.keras", f"--against needs Keras ({error}).", "pip install 'shiftmcu[train]'"
-        ) from error
     known = [o for o in outcomes if o.is_command and metrics.UNTRAINED not in o.truth]
     right = float_right(
         args.against,

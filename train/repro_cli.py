@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shiftmcu import __version__
-from shiftmcu.errors import ToolMissing, UsageError
+from shiftmcu.errors import UsageError
 from shiftmcu.files import write_all
+from shiftmcu.keras_needed import keras_needed
 from shiftmcu.train.evaluate_report import as_csv
 from shiftmcu.train.record import versions
 
@@ -44,12 +45,8 @@ def run(args: argparse.Namespace, convert: Callable[[Path], bytes] | None = None
     """Train, test, print, write; ``convert`` makes the ``.shift`` of a trained model."""
     if convert is None:
         raise TypeError("run needs convert: the command line hands it over")
-    try:
+    with keras_needed("training"):
         from shiftmcu.train import repro
-    except ImportError as error:
-        raise ToolMissing(
-            "tool.keras", f"training needs Keras ({error}).", "pip install 'shiftmcu[train]'"
-        ) from error
     if args.seeds < 1:
         raise UsageError("repro.seeds", "--seeds must be at least 1.", "--seeds 3")
     chosen = set(args.rows.split(","))

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shiftmcu.errors import ToolMissing, UsageError
+from shiftmcu.errors import UsageError
+from shiftmcu.keras_needed import keras_needed
 from shiftmcu.train import defaults
 from shiftmcu.train.augment import RECIPES, Recipe, SpecRecipe
 from shiftmcu.train.progress import progress_report
@@ -175,12 +176,8 @@ def _integers(text: str) -> list[int]:
 def run(args: argparse.Namespace, convert: Callable[[Path], bytes]) -> dict[str, Any]:
     """Train and judge; the returned record is what ``run.json`` holds."""
     defaults.choose_back_end()
-    try:
+    with keras_needed("training"):
         from shiftmcu.train.training import train
-    except ImportError as error:
-        raise ToolMissing(
-            "tool.keras", f"training needs Keras ({error}).", "pip install 'shiftmcu[train]'"
-        ) from error
     from shiftmcu.train.outcome import in_words, judge_run
     from shiftmcu.train.record import write_json
 
