@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftmcu.frontend_tables import HOP_SAMPLES, LOGTAB
+from shiftmcu.quantgraph import Decision
 
 __all__ = ["PRE_ROLL_HOPS", "Gate", "awake", "hold_hops", "level", "segments"]
 
@@ -25,10 +26,11 @@ _RISE: Final = 4
 _FALL_SHIFT: Final = 2
 
 
-def hold_hops(hop_frames: int, smooth_shift: int) -> int:
-    """Hops of 20 ms that a model's decision may come after the last voice: a second, and what its
-    smoothing takes."""
-    return _HOLD_HOPS + (_HOLD_DECISIONS * hop_frames << smooth_shift)
+def hold_hops(hop_frames: int, rule: Decision) -> int:
+    """Hops of 20 ms that a model's event may come after the last voice: a second, and what its
+    smoothing and its hold take."""
+    smoothing = _HOLD_DECISIONS * hop_frames << rule.smooth_shift
+    return _HOLD_HOPS + smoothing + (rule.hold - 1) * hop_frames
 
 
 def level(pcm: NDArray[np.int16], before: int) -> int:

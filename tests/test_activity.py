@@ -19,6 +19,7 @@ from test_microphone import LIBRARY, SANITIZERS, SOURCES, TESTS, WARNINGS
 from shiftmcu import activity, blob, native
 from shiftmcu.activity import PRE_ROLL_HOPS, Gate, awake, hold_hops, level, segments
 from shiftmcu.audio import read_audio
+from shiftmcu.blob import Decision
 from shiftmcu.host import models
 
 HOP = 320
@@ -132,13 +133,15 @@ def test_pieces_do_not_overlap() -> None:
     assert segments(np.zeros(9, np.bool_)) == []
 
 
-def test_the_hold_covers_a_models_smoothing() -> None:
-    assert (hold_hops(8, 0), hold_hops(8, 3), hold_hops(16, 0)) == (74, 242, 98)
+def test_the_hold_covers_a_models_smoothing_and_its_hold() -> None:
+    rules = [Decision(0, 0, smooth, hold, 0, 0) for smooth, hold in ((0, 1), (3, 1), (0, 4))]
+    assert [hold_hops(8, rule) for rule in rules] == [74, 242, 98]
+    assert hold_hops(16, rules[0]) == 98
     library = native.library()
     for name in models.bundled():
         chosen = models.bundled_model(name)
         view = native.Model(chosen.data).view
-        expected = hold_hops(view.hop_frames, chosen.graph.decision.smooth_shift)
+        expected = hold_hops(view.hop_frames, chosen.graph.decision)
         assert library.lib.smcu_activity_hold(view) == expected
 
 

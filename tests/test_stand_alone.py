@@ -104,15 +104,15 @@ class Terminal:
 
 
 def commands(count: int) -> NDArray[np.int16]:
-    """Bundled commands with two seconds of silence after each."""
+    """Bundled commands with a second of silence after each."""
     paths = sorted((models.models_folder() / "demo").glob("*.flac"))[-count:]
-    return np.concatenate([np.pad(read_audio(p)[0] // 2, (0, SECOND // 2)) for p in paths])
+    return np.concatenate([np.pad(read_audio(p)[0] // 2, (0, SECOND)) for p in paths])
 
 
 def heard_and_awake(pcm: NDArray[np.int16]) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
     heard = microphone.convert(microphone.i2s_bytes(pcm, I2S), I2S)
     view = native.Model(MODEL.data).view
-    hold = activity.hold_hops(view.hop_frames, MODEL.graph.decision.smooth_shift)
+    hold = activity.hold_hops(view.hop_frames, MODEL.graph.decision)
     return heard, activity.awake(heard, hold)
 
 

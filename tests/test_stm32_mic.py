@@ -57,7 +57,7 @@ def heard(form: Format) -> tuple[bytes, list[native.Event]]:
     data = (microphone.pdm_bytes if form.kind == "pdm" else microphone.i2s_bytes)(pcm, form)
     samples = microphone.convert(data, form)
     network = native.Model(MODEL.data)
-    hold = activity.hold_hops(network.view.hop_frames, MODEL.graph.decision.smooth_shift)
+    hold = activity.hold_hops(network.view.hop_frames, MODEL.graph.decision)
     pieces = activity.segments(activity.awake(samples, hold))
     streams = [native.Stream(network).push(samples[a:b]) for a, b in pieces]
     return data, [d.event for decisions in streams for d in decisions if d.event is not None]

@@ -57,7 +57,7 @@ class Row:
 def compare(model: models.Model, clips: list[NDArray[np.int16]], room_db: float) -> Row:
     """``clips``: int16 (samples,) each; ``room_db``: rms of the room's white noise, dBFS."""
     network = native.Model(model.data)
-    hold = activity.hold_hops(network.view.hop_frames, model.graph.decision.smooth_shift)
+    hold = activity.hold_hops(network.view.hop_frames, model.graph.decision)
     rng, row = np.random.default_rng(0), Row()
     for clip in clips:
         whole = np.pad(clip.astype(float), (BEFORE, BEHIND))

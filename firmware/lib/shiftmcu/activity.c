@@ -13,7 +13,8 @@
 
 uint32_t smcu_activity_hold(const smcu_model_t *model)
 {
-    return HOLD_HOPS + ((HOLD_DECISIONS * model->hop_frames) << model->smooth_shift);
+    return HOLD_HOPS + ((HOLD_DECISIONS * model->hop_frames) << model->smooth_shift)
+           + (model->hold - 1u) * model->hop_frames;
 }
 
 void smcu_activity_init(smcu_activity_t *activity, uint32_t hold)

@@ -26,7 +26,8 @@ typedef struct {
     bool started;
 } smcu_activity_t;
 
-/* Hops that a model's decision may come after the last voice: a second, and what smoothing takes. */
+/* Hops that a model's event may come after the last voice: a second, and what its smoothing and its
+ * hold take. */
 uint32_t smcu_activity_hold(const smcu_model_t *model);
 
 /* Starts a stream. */
