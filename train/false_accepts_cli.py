@@ -43,6 +43,7 @@ __all__ = [
     "add_listening_arguments",
     "audio_text",
     "hear",
+    "latency_text",
     "made_of",
     "point_text",
     "run",
@@ -240,6 +241,17 @@ def point_text(point: Point | None) -> str:
     )
 
 
+def latency_text(late: dict[str, Any]) -> str:
+    """``latency`` of some right events, for a reader."""
+    if not late["n"]:
+        return "no right event"
+    frames, ms = late["frames"], late["ms"]
+    return (
+        f"median {frames['median']} frames ({ms['median']} ms), 95 % within {frames['p95']} frames "
+        f"({ms['p95']} ms) from the end of speech"
+    )
+
+
 def audio_text(audio: dict[str, Any]) -> str:
     """What the audio was made of, for a reader."""
     sets = ", ".join(f"{name} {of['distinct_hours']} h" for name, of in audio["sets"].items())
@@ -266,9 +278,8 @@ def _as_text(
     ]
     if late["n"]:
         lines.append(
-            f"latency   median {late['frames']['median']} frames ({late['ms']['median']} ms), "
-            f"95 % within {late['frames']['p95']} frames ({late['ms']['p95']} ms) from the end of "
-            f"speech, {late['n']} right events at the {'wanted' if wanted else 'own'} rule"
+            f"latency   {latency_text(late)}, {late['n']} right events at the "
+            f"{'wanted' if wanted else 'own'} rule"
         )
     worst = Counter((row["set"], row["file"]) for row in falses).most_common(_WORST)
     lines += [f"heard in  {name} {file}: {count}" for (name, file), count in worst]

@@ -24,6 +24,7 @@ from shiftmcu.train.false_accepts_cli import (
     add_listening_arguments,
     audio_text,
     hear,
+    latency_text,
     made_of,
     point_text,
 )
@@ -60,14 +61,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     before = judged(mine.track, hours, mine.commands, own)
     holds = (own.hold,) if args.keep_timing else HOLDS
     best, of = _best(rules, holds, heard, hours, args.wanted, graph.hop_frames)
-    flush = with_hold(own, best.rule.hold, graph.hop_frames).flush_frames
-    tuned = _with_rule(graph, replace(best.rule, flush_frames=flush))
+    tuned = _with_rule(graph, best.rule)
     write_bytes(args.out, tuned)
     late = latency(of.commands, best.rule)
     if not args.json:
         print(f"audio     {audio_text(audio)}")
         print(f"before    {point_text(before)}")
+        print(f"latency   {latency_text(latency(mine.commands, own))}")
         print(f"tuned     {point_text(best)}")
+        print(f"latency   {latency_text(late)}")
     print(f"wrote     {args.out}", file=sys.stderr)
     print(
         "next      measure on data that this choice has not seen: "
@@ -106,7 +108,7 @@ def _best(
     found: list[tuple[Point, Heard]] = []
     margins = sorted({0, rules[0].min_margin})
     for (rule, of), hold, margin in product(zip(rules, heard, strict=True), holds, margins):
-        tried = replace(rule, hold=hold, min_margin=margin)
+        tried = replace(with_hold(rule, hold, hop_frames), min_margin=margin)
         best = at_rate(list(sweep(of.track, hours, of.commands, tried)), wanted)
         if best is not None:
             found.append((best, of))
