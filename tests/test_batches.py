@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from tones import write_tone
 
 from shiftmcu.errors import UsageError
@@ -47,6 +48,21 @@ def test_featurize_follows_the_flush_rule(samples: int, flush: int) -> None:
     kept = featurize(pcm, Framing(8, flush, 16))
     assert kept.shape[0] == min(rows.shape[0], 16)
     np.testing.assert_array_equal(kept, rows[rows.shape[0] - kept.shape[0] :])
+
+
+def test_what_is_heard_later_changes_nothing_before(tmp_path: Path) -> None:
+    rng, framing = np.random.default_rng(3), Framing(8, 24, 64)
+    sources = []
+    for k, count in enumerate((100, 9000, 40_000)):
+        path = tmp_path / f"{k}.wav"
+        soundfile.write(path, rng.integers(-3000, 3000, count).astype(np.int16), 16000)
+        sources.append(Source(str(path), "clean", k))
+    plain = render(sources, framing, workers=1)
+    later = render(sources, framing.later(16), workers=1)
+    again = later.without_end(16)
+    assert plain.frames.tolist() == [24, 56, 64]
+    assert np.array_equal(again.starts, plain.starts)
+    assert np.array_equal(again.rows, plain.rows)
 
 
 def test_render_names_and_skips_a_corrupt_file(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ class Examples:
     weights: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     def without_end(self, frames: int) -> Examples:
-        """Each example but its last ``frames``, of which it has more."""
+        """Each example but its last ``frames`` (at least 1), of which it has more."""
         return replace(self, features=self.features.without_end(frames))
 
     @property

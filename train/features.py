@@ -98,7 +98,7 @@ class FeatureSet:
         return np.diff(self.starts)
 
     def without_end(self, frames: int) -> FeatureSet:
-        """Each example but its last ``frames``, of which it has more."""
+        """Each example but its last ``frames`` (at least 1), of which it has more."""
         rows = [self.example(i)[:-frames] for i in range(len(self))]
         starts = np.cumsum([0, *map(len, rows)])
         return FeatureSet(np.concatenate(rows), starts, self.source)
