@@ -359,16 +359,20 @@ def test_a_corrupt_clip_is_named_and_counted(
     assert error.value.code == "data.corrupt"
 
 
-def test_verdict_is_the_argmax_of_the_final_logits(world: dict[str, Any]) -> None:
+@pytest.mark.parametrize("hold", [1, 3])
+def test_verdict_is_the_argmax_of_the_final_logits(world: dict[str, Any], hold: int) -> None:
     from shiftmcu.audio import read_audio
     from shiftmcu.native import Model
     from shiftmcu.train.datasets import load_clips
 
-    task = evaluate.task_of(world["graph"])
+    graph = world["graph"]
+    task = evaluate.task_of(graph)
+    rule = decisions.with_hold(graph.decision, hold, graph.hop_frames)
+    data = blob.write(replace(graph, decision=rule, selftests=()))
     clips = load_clips(world["spec"], tuple(task.slots))
-    judged = evaluate.judge(world["data"], clips, workers=1)
+    judged = evaluate.judge(data, clips, workers=1)
     for clip, verdict in zip(clips, judged, strict=True):
-        logits = Model(world["data"]).run_clip(read_audio(clip.path)[0]).logits[-1]
+        logits = Model(data).run_clip(read_audio(clip.path)[0]).logits[-hold]
         parts = np.split(logits, np.cumsum([len(x) for x in task.slots.values()]))
         if not task.tuples:
             assert verdict.forced == tuple(int(p.argmax()) for p in parts[:-1])
