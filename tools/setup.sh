@@ -97,7 +97,7 @@ install_python_packages() {
 
 install_shiftmcu() {
     local stamp="$venv/.installed" want
-    want=$(digest pyproject.toml setup.py shiftmcu/_native_build.py firmware/lib/shiftmcu/*; echo "$PWD")
+    want=$(digest pyproject.toml setup.py shiftmcu/_native_build.py firmware/lib/shiftmcu/*.[ch]; echo "$PWD")
     [ "$(cat "$stamp" 2>/dev/null)" != "$want" ] || return 0
     say "shiftmcu: building the C runtime into $venv"
     pip_install --no-build-isolation --no-deps --editable .
