@@ -82,7 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = next((word for word in arguments if not word.startswith("-")), None)
     try:
         parser = _parser(name)
-        args = parser.parse_args(arguments)
+        args, strange = parser.parse_known_args(arguments)
+        if strange:
+            prog = " ".join(filter(None, ("shiftmcu", args.command)))
+            words = f"{prog}: unrecognized arguments: {' '.join(strange)}."
+            raise UsageError("usage", words, f"{prog} --help")
     except ShiftMcuError as error:
         return _report(error, as_json="--json" in arguments, verbose=False)
     if args.command is None:

@@ -68,6 +68,22 @@ def test_json_keys_of_boards(capsys: pytest.CaptureFixture[str]) -> None:
         assert row["state"] in {"emulated", "built", "written"}
 
 
+@pytest.mark.parametrize(
+    ("words", "step"),
+    [
+        (("listen", "x.wav"), "shiftmcu listen --help"),
+        (("boards", "--json", "--nope"), "shiftmcu boards --help"),
+        (("--nope",), "shiftmcu --help"),
+    ],
+)
+def test_strange_arguments_lead_to_the_help_of_their_command(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], step: str
+) -> None:
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert words[-1] in err and f"next      {step}\n" in err
+
+
 def test_listening_needs_neither_keras_nor_tensorflow() -> None:
     program = (
         "import sys; from shiftmcu import cli\n"
