@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftmcu.blob import QuantGraph
-from shiftmcu.decisions import candidate, final_index
+from shiftmcu.decisions import candidate, final_logits
 
 __all__ = ["Accuracy", "LabelledClip"]
 
@@ -50,8 +50,7 @@ class Accuracy:
         if not len(logits) or len(truth) == 0:
             return
         sizes = [len(head.labels) for head in heads]
-        final = logits[final_index(len(logits), graph.decision.hold)]
-        best = candidate(final.astype(np.int64), sizes, graph.tuples)
+        best = candidate(final_logits(logits, graph.decision.hold), sizes, graph.tuples)
         said = [head.labels[c] for head, c in zip(heads, best.classes, strict=False)]
         self.accepted += all(t in (_NONE, s) for t, s in zip(truth, said, strict=True))
         self.strict += truth == said

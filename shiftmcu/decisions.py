@@ -24,7 +24,7 @@ __all__ = [
     "candidate",
     "decide",
     "end_sample",
-    "final_index",
+    "final_logits",
     "flushed_frames",
     "smoothed",
     "with_hold",
@@ -77,10 +77,10 @@ def flushed_frames(n_samples: int, flush_frames: int, hop_frames: int) -> int:
     return -(-(frames_in(n_samples) + flush_frames) // hop_frames) * hop_frames
 
 
-def final_index(decisions: int, hold: int) -> int:
-    """Index of a flushed clip's final decision, of so many (at least 1): the last whose tuple can
-    still be held until the stream ends."""
-    return max(decisions - hold, 0)
+def final_logits(logits: NDArray[np.int32], hold: int) -> NDArray[np.int64]:
+    """(n_logits,) of a flushed clip's final decision, of (decisions, n_logits) with at least one:
+    the last whose tuple can still be held until the stream ends."""
+    return np.asarray(logits[max(len(logits) - hold, 0)], np.int64)
 
 
 def with_hold(rule: Decision, hold: int, hop_frames: int) -> Decision:

@@ -52,7 +52,8 @@ def choose_rule(
     ``streams`` are the logits in nats (decisions, classes) of each clip by slot and "command", up
     to ``HOLDS[-1] - 1`` decisions behind the final one: each hold has its flush. ``truth`` is (n,
     slots), -1 for rejects. Each further decision that is held must gain ``PATIENCE``. Of equals,
-    the threshold nearest 0.5 wins. Returns the rule and what it does on this data.
+    the threshold nearest 0.5 wins, then no smoothing. Returns the rule and what it does on this
+    data.
     """
     rows = []
     for shift in (0, 1):
@@ -66,7 +67,7 @@ def choose_rule(
             )
             outcome = _outcome(judged, truth, rule)
             gain = outcome["right"] - outcome["wrong"] - outcome["false"] - PATIENCE * hold
-            rows.append((round(gain, 6), -abs(threshold - 0.5), shift, rule, outcome))
+            rows.append((round(gain, 6), -abs(threshold - 0.5), -shift, rule, outcome))
     *_, rule, outcome = max(rows, key=lambda row: row[:3])
     return rule, outcome
 

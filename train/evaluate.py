@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from shiftmcu import blob
 from shiftmcu.audio import read_audio
 from shiftmcu.blob import ConvLayer, QuantGraph
-from shiftmcu.decisions import candidate, final_index
+from shiftmcu.decisions import candidate, final_logits
 from shiftmcu.errors import UsageError
 from shiftmcu.native import Model
 from shiftmcu.po2 import channel_bytes
@@ -151,7 +151,7 @@ def _final_verdict(
     """Forced choice and command verdict of the final decision; nothing without a decision."""
     if logits.shape[0] == 0:
         return (-2,) * len(task.slots), False
-    final = logits[final_index(len(logits), hold)].astype(np.int64)
+    final = final_logits(logits, hold)
     sizes = [*map(len, task.slots.values()), 2]
     reject, command = final[-2:]
     return candidate(final, sizes, task.tuples).classes, bool(command > reject)

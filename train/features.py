@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftmcu.audio import read_audio
+from shiftmcu.blob import Decision
 from shiftmcu.decisions import flushed_frames
 from shiftmcu.errors import UsageError
 from shiftmcu.files import cache_folder, whole_file
@@ -34,6 +35,7 @@ __all__ = [
     "as_pcm",
     "as_wave",
     "featurize",
+    "final_framing",
     "render",
 ]
 
@@ -61,6 +63,12 @@ class Framing:
             flush_frames=self.flush_frames + frames,
             context_frames=self.context_frames + frames,
         )
+
+
+def final_framing(rule: Decision, hop_frames: int, context_frames: int) -> Framing:
+    """The frames of a clip up to its final decision by ``rule`` (docs/numerics.md section 3)."""
+    flush = rule.flush_frames - (rule.hold - 1) * hop_frames
+    return Framing(hop_frames, flush, -(-context_frames // hop_frames) * hop_frames)
 
 
 @dataclass(frozen=True)

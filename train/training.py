@@ -24,7 +24,7 @@ from shiftmcu.train.decide import HOLDS, choose_rule
 from shiftmcu.train.defaults import enough_epochs
 from shiftmcu.train.distill import Teacher, load_teacher
 from shiftmcu.train.examples import Examples, Mixture, Task, clean_sources, training_sources
-from shiftmcu.train.features import FeatureSet, Framing, Source, render
+from shiftmcu.train.features import FeatureSet, Framing, Source, final_framing, render
 from shiftmcu.train.fit import FitOptions, FitResult, fit
 from shiftmcu.train.predict import predict, stream_logits
 from shiftmcu.train.record import read_model_info, save_model, versions, write_curves, write_json
@@ -57,13 +57,13 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
     # Networks that do not fit are refused before hours of rendering.
     _teacher(plan, task, framing.hop_frames)
     _start(probe, plan, task)
-    train_set, later = _render_all(plan, corpus, task, framing, key, report)
+    train_set, long_valid = _render_all(plan, corpus, task, framing, key, report)
     plan.placement.agree("data or options", lambda: _computed(plan, task, train_set))
     if plan.placement.leads:
         make_folder(plan.out)
     if plan.fit.epochs == 0:
         plan = replace(plan, fit=replace(plan.fit, epochs=enough_epochs(train_set, plan.fit)))
-    record = _record(plan, corpus, task, key, train_set, later)
+    record = _record(plan, corpus, task, key, train_set, long_valid)
     runs = []
     for seed in range(plan.fit.seed, plan.fit.seed + plan.seeds):
         folder = plan.out if plan.seeds == 1 else plan.out / f"seed{seed}"
@@ -72,7 +72,9 @@ def train(plan: Plan, report: Reporter) -> dict[str, Any]:
             result = json.loads(finished.read_text(encoding="utf-8"))
         else:
             options = replace(plan.fit, seed=seed)
-            result = _train_seed(plan, options, task, framing, train_set, later, folder, report)
+            result = _train_seed(
+                plan, options, task, framing, train_set, long_valid, folder, report
+            )
             if plan.seeds > 1 and result:
                 write_json(finished, result)
         runs.append({"seed": seed, "folder": str(folder), **result})
@@ -101,9 +103,7 @@ def _refuse_other_run(plan: Plan) -> None:
 
 
 def _framing(model: keras.Model, plan: Plan) -> Framing:
-    hop = networks.hop_frames(model)
-    context = networks.context_frames(model)
-    return Framing(hop, plan.rule.flush_frames, -(-context // hop) * hop)
+    return final_framing(plan.rule, networks.hop_frames(model), networks.context_frames(model))
 
 
 def _computed(plan: Plan, task: Task, train_set: Examples) -> str:
@@ -143,10 +143,10 @@ def _render_all(
     train_set = Examples(run("training features", sources, framing), classes, weights)
     _refuse_empty(train_set, task)
     behind = framing.later(_held_frames(framing))
-    later = Examples(run("validation features", valid_sources + cut, behind), valid_classes)
-    if skipped := train_set.skipped + later.skipped:
+    long_valid = Examples(run("validation features", valid_sources + cut, behind), valid_classes)
+    if skipped := train_set.skipped + long_valid.skipped:
         report.note(f"skipped   {skipped} audio files that cannot be read (named above)")
-    return train_set, later
+    return train_set, long_valid
 
 
 def _held_frames(framing: Framing) -> int:
@@ -180,11 +180,11 @@ def _train_seed(
     task: Task,
     framing: Framing,
     train_set: Examples,
-    later: Examples,
+    long_valid: Examples,
     folder: Path,
     report: Reporter,
 ) -> dict[str, Any]:
-    valid_set = later.without_end(_held_frames(framing))
+    valid_set = long_valid.without_end(_held_frames(framing))
     report.planned(options.epochs)
     started, cpu_started = time.monotonic(), time.process_time()
     keras.utils.set_random_seed(options.seed)
@@ -198,7 +198,7 @@ def _train_seed(
         copy_matching(model, trained, heads=True)
     streams = [
         {name.removeprefix("head_"): value for name, value in stream.items()}
-        for stream in stream_logits(model, later, framing.hop_frames)
+        for stream in stream_logits(model, long_valid, framing.hop_frames)
     ]
     truth = valid_set.classes[valid_set.features.source, : len(task.slots)]
     rule, outcome = choose_rule(streams, truth, task, plan.rule, framing.hop_frames)
@@ -293,7 +293,7 @@ def _teacher(plan: Plan, task: Task, hop_frames: int) -> Teacher | None:
 
 
 def _record(
-    plan: Plan, corpus: Corpus, task: Task, key: str, train_set: Examples, later: Examples
+    plan: Plan, corpus: Corpus, task: Task, key: str, train_set: Examples, long_valid: Examples
 ) -> dict[str, Any]:
     """What a reader needs to repeat the run."""
     return {
@@ -314,5 +314,5 @@ def _record(
             "aux_labels": sum(len(labels) for labels in corpus.aux.values()),
         },
         "train": train_set.counts(),
-        "valid": later.counts(),
+        "valid": long_valid.counts(),
     }

@@ -104,7 +104,8 @@ def _best(
     hop_frames: int,
 ) -> tuple[Point, Heard]:
     """Fewest missed and wrong commands at the wanted rate, where an answer that comes a decision
-    later must spare ``PATIENCE`` of them; of equals, the fewest false accepts."""
+    later must spare ``PATIENCE`` of them; of equals, the fewest false accepts, then the shortest
+    hold."""
     found: list[tuple[Point, Heard]] = []
     margins = sorted({0, rules[0].min_margin})
     for (rule, of), hold, margin in product(zip(rules, heard, strict=True), holds, margins):

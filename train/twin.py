@@ -13,7 +13,7 @@ from shiftmcu.errors import UsageError
 from shiftmcu.train import layers, networks
 from shiftmcu.train.datasets import Clip
 from shiftmcu.train.examples import Examples, Task, clean_sources
-from shiftmcu.train.features import Framing, render
+from shiftmcu.train.features import final_framing, render
 from shiftmcu.train.predict import predict
 
 __all__ = ["float_right"]
@@ -32,10 +32,8 @@ def float_right(path: Path, task: Task, rule: Decision, clips: Sequence[Clip]) -
             "train.model", f"{path} cannot be read as a Keras model ({error}).", "check the path"
         ) from error
     sources, classes = clean_sources(clips, task)
-    context = networks.context_frames(model)
     hop = networks.hop_frames(model)
-    flush = rule.flush_frames - (rule.hold - 1) * hop
-    framing = Framing(hop, flush, -(-context // hop) * hop)
+    framing = final_framing(rule, hop, networks.context_frames(model))
     examples = Examples(render(sources, framing), classes)
     logits = predict(model, examples, hop)
     named = {name.removeprefix("head_"): value for name, value in logits.items()}
