@@ -140,6 +140,21 @@ def test_progress_tells_the_time_left_without_the_compiling(
             assert lines[4].startswith("settled")
 
 
+def test_the_time_left_of_a_resumed_run_counts_the_epochs_since_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    with progress.Progress() as shown:
+        shown.planned(10)
+        for number in (7, 8, 9):
+            now += 60.0
+            row = {"epoch": number, "loss": 1.0, "valid_loss": 1.0, "accuracy": 0.5}
+            shown.epoch(SimpleNamespace(**row, command=0.5, seconds=60.0), 10)  # type: ignore[arg-type]
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch")]
+    assert [line.partition("60.0 s")[2] for line in lines] == ["", ", 2 min left", ", 60 s left"]
+
+
 def write_corpus(folder: Path) -> None:
     """Tones as commands, hiss as rejects; the voice of the test is heard nowhere else."""
     rows: list[dict[str, Any]] = []

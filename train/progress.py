@@ -32,7 +32,8 @@ class Progress:
 
     epochs: int = 1
     epochs_done: int = 0
-    first_done_s: float = 0.0  # compiling belongs to the first epoch only: it tells nothing
+    # The epoch that was done first here, and when. It compiles, so its own time tells nothing.
+    first: tuple[int, float] | None = None
     tasks: dict[str, Any] = field(default_factory=dict)
 
     def __enter__(self) -> Progress:
@@ -56,7 +57,7 @@ class Progress:
         self.console.print(text, markup=False)
 
     def planned(self, epochs: int) -> None:
-        self.epochs, self.epochs_done = epochs, 0
+        self.epochs, self.epochs_done, self.first = epochs, 0, None
 
     def rendered(self, what: str, done: int, total: int) -> None:
         self._advance(what, done, total)
@@ -81,14 +82,15 @@ class Progress:
         )
 
     def _seconds_left(self, done: int, of: int) -> float:
-        """An estimate from the second epoch on, 0 where there is none."""
+        """An estimate from the second epoch that is trained here on, 0 where there is none."""
         now = time.monotonic()
-        if done <= 1 or not self.first_done_s:
-            self.first_done_s = now
+        if self.first is None:
+            self.first = done, now
             if "all epochs" in self.tasks:
                 self.bars.reset(self.tasks["all epochs"], completed=done, total=of)
             return 0.0
-        return (now - self.first_done_s) / (done - 1) * max(0, of - done)
+        epoch, then = self.first
+        return (now - then) / max(1, done - epoch) * max(0, of - done)
 
     def _advance(self, what: str, done: float, total: int) -> None:
         if what not in self.tasks:
