@@ -18,7 +18,7 @@ def keras_needed(what: str) -> Iterator[None]:
     """Around the imports that bring Keras, for ``what`` ("training").
 
     Raises ToolMissing ``tool.keras`` where it, or the back end that is asked for, is not
-    installed, and UsageError ``train.back_end`` where there is no such back end.
+    installed, and UsageError ``keras.back_end`` where there is no such back end.
     """
     wanted = os.environ.get("KERAS_BACKEND", "")
     try:
@@ -29,7 +29,7 @@ def keras_needed(what: str) -> Iterator[None]:
         if not wanted or wanted in _BACK_ENDS:
             raise
         raise UsageError(
-            "train.back_end",
+            "keras.back_end",
             f"KERAS_BACKEND={wanted} is no back end of Keras.",
             "set KERAS_BACKEND to jax, tensorflow or torch, or leave it away",
         ) from error

@@ -212,7 +212,7 @@ def test_a_run_ends_in_words_that_say_how_good_it_is(here: Path) -> None:
         ("torch", "tool.keras", "needs PyTorch, which is not installed", "pip install torch"),
         (
             "numpi",
-            "train.back_end",
+            "keras.back_end",
             "KERAS_BACKEND=numpi is no back end",
             "jax, tensorflow or torch",
         ),
