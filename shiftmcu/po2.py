@@ -39,22 +39,27 @@ class Alphabet:
     max_abs: int
 
 
-def _signed(id_: int, name: str, bits: int, *, zero: bool) -> Alphabet:
-    """The 2^(bits-1) magnitudes, then their negatives; with a zero its negative is invalid."""
-    half = 1 << (bits - 1)
-    magnitudes = [0, *(1 << k for k in range(half - 1))] if zero else [1 << k for k in range(half)]
+def _signed(id_: int, name: str, magnitudes: tuple[int, ...]) -> Alphabet:
+    """The 2^(bits-1) magnitudes, then their negatives; that of a zero is invalid."""
     negatives = [None if value == 0 else -value for value in magnitudes]
+    bits = len(magnitudes).bit_length()
     return Alphabet(id_, name, bits, (*magnitudes, *negatives), magnitudes[-1])
 
 
+def _powers(count: int) -> tuple[int, ...]:
+    return tuple(1 << k for k in range(count))
+
+
 ALPHABETS: tuple[Alphabet, ...] = (
-    _signed(0, "ternary", 2, zero=True),
-    _signed(1, "dense2", 2, zero=False),
-    _signed(2, "s3", 3, zero=True),
-    _signed(3, "dense3", 3, zero=False),
-    _signed(4, "s3x4", 4, zero=True),
-    _signed(5, "dense4", 4, zero=False),
+    _signed(0, "ternary", (0, 1)),
+    _signed(1, "dense2", _powers(2)),
+    _signed(2, "s3", (0, *_powers(3))),
+    _signed(3, "dense3", _powers(4)),
+    _signed(4, "s3x4", (0, *_powers(7))),
+    _signed(5, "dense4", _powers(8)),
     Alphabet(6, "int8", 8, (*range(128), None, *range(-127, 0)), 127),
+    _signed(7, "wide2", (1, 4)),
+    _signed(8, "wide3", (1, 4, 8, 16)),
 )
 
 

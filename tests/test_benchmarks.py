@@ -48,7 +48,7 @@ def test_the_table_judges_against_float_and_says_what_did_not_run() -> None:
     assert "| 80.00 ± 0.00 | -20.00 ± 4.02 | no |" in lines["s3", "2"]
     assert "not run" in lines["s3", "4"] and "100.00 ± 0.00 |  |  |" in lines["float", "32"]
     assert "2 bits on `tiny`: denseshift is ahead of deepshift-q, +20.00" in text
-    assert "6 of 18 rows have run: 6 CPU minutes" in text
+    assert "6 of 20 rows have run: 6 CPU minutes" in text
     assert "(ternary) is -10.00 ± 3.02 from deepshift-q; its" in text
     assert "are +20.00 ± 4.02 from that" in text
     assert page.best("t", "tiny", 2, results) == "denseshift-2"
@@ -114,7 +114,7 @@ def test_rows_run_once_and_make_the_page(tmp_path: Path) -> None:
     text = (tmp_path / "page.md").read_text()
     assert re.search(r"\| tiny \| s3 \| 3 \| \d+\.\d\d \| [+-]", text), text
     assert re.search(r"\| tiny \| float \| 32 \| \d+\.\d\d \|", text), text
-    assert text.count("| not run |") == 22
+    assert text.count("| not run |") == 24
     results = json.loads((tmp_path / "page-results.json").read_text())
     assert {row["clips"] for row in results.values()} == {18}  # every clip tested once
     assert results["tones/tiny/s3-3"]["weights_bytes"] > 0

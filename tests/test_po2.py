@@ -20,7 +20,9 @@ def test_alphabets_are_the_table_of_numerics() -> None:
     assert table["s3x4"][2] == (0, *(1 << k for k in range(7)), None, *(-1 << k for k in range(7)))
     assert table["dense4"][2] == (*(1 << k for k in range(8)), *(-1 << k for k in range(8)))
     assert table["int8"] == (6, 8, (*range(128), None, *range(-127, 0)))
-    assert [a.id for a in po2.ALPHABETS] == list(range(7))
+    assert table["wide2"] == (7, 2, (1, 4, -1, -4))
+    assert table["wide3"] == (8, 3, (1, 4, 8, 16, -1, -4, -8, -16))
+    assert [a.id for a in po2.ALPHABETS] == list(range(9))
 
 
 @pytest.mark.parametrize("alphabet", po2.ALPHABETS, ids=lambda a: a.name)

@@ -13,13 +13,18 @@ from shiftmcu.po2 import Alphabet, alphabet
 from shiftmcu.train.factored import deepshift_ps_integers, s3_integers, s3_penalty
 from shiftmcu.train.quantizers import QUANTIZERS, alphabet_name, quantizer
 from shiftmcu.train.rounded import (
+    RULES,
     absmean,
     deepshift_q,
     int8,
     least_squares_unit,
     pot,
+    powers,
+    powers_but_two,
+    powers_or_zero,
     rounded_weights,
     twn,
+    wide,
 )
 
 # Keras' own, when it reads a tensor.
@@ -103,7 +108,7 @@ def test_the_unit_leaves_little_error(top: int, zero: bool) -> None:
         power = 2.0 ** np.clip(np.rint(np.log2(np.maximum(units, 1e-6))), 0, np.log2(top))
         return np.square(size - unit * np.where(units < lowest, 0.0, power)).sum(axis=0)
 
-    found = left(least_squares_unit(np, size, top, zero))
+    found = left(least_squares_unit(np, size, top, powers_or_zero if zero else powers))
     tried = [left(share * size.max(axis=0)) for share in np.geomspace(0.5 / top, 8.0 / top, 60)]
     assert found.sum() < left(size.max(axis=0) / top).sum()
     assert (found <= 1.25 * np.min(tried, axis=0)).all()
@@ -114,6 +119,34 @@ def test_pot_has_a_zero() -> None:
     integers, unit = pot(np, w, 4)
     assert unit.item() == pytest.approx(0.2, rel=0.1)
     assert integers[:, 0].tolist() == [4, -4, 2, -2, 1, -1, 1, 2, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("top", [4, 16])
+def test_wide_meets_multiples_of_its_powers_exactly(top: int) -> None:
+    alphabet = np.array([v for v in (1, 4, 8, 16) if v <= top], np.float32)
+    w = 0.3 * np.random.default_rng(7).choice([*alphabet, *-alphabet], (60, 4)).astype(np.float32)
+    integers, unit = wide(np, w, top)
+    np.testing.assert_array_equal(integers, np.rint(w / 0.3))
+    np.testing.assert_allclose(unit, 0.3, rtol=1e-5)
+
+
+def test_wide_takes_the_nearest_of_its_powers() -> None:
+    size = np.array([0.0, 1.9, 2.4, 2.6, 5.9, 6.1, 11.9, 12.1, 99.0])
+    assert powers_but_two(np, size, 1.0, 16).tolist() == [1, 1, 1, 4, 4, 8, 8, 16, 16]
+    assert powers_but_two(np, size, 1.0, 4).tolist() == [1, 1, 1, 4, 4, 4, 4, 4, 4]
+
+
+@pytest.mark.parametrize("bits", [2, 3])
+def test_wide_leaves_the_least_error_of_bell_shaped_weights(bits: int) -> None:
+    w = np.random.default_rng(6).standard_t(5, size=(4000, 3)).astype(np.float32)
+
+    def left(method: str) -> float:
+        top = alphabet_of(method, bits).max_abs
+        integers, unit = RULES[method](np, w, top)
+        return float(np.square(w - unit * integers).sum())
+
+    others = {2: ("deepshift-q", "ternary"), 3: ("deepshift-q", "pot")}[bits]
+    assert left("wide") < 0.95 * min(map(left, others))
 
 
 def test_deepshift_ps_by_hand() -> None:
@@ -138,7 +171,7 @@ def test_int8_spans_every_channel() -> None:
     assert (np.abs(integers * unit - w) <= unit / 2 * 1.0001).all()
 
 
-@pytest.mark.parametrize("rule", [deepshift_q, pot, twn, absmean, int8])
+@pytest.mark.parametrize("rule", [deepshift_q, pot, wide, twn, absmean, int8])
 def test_a_channel_of_zeros_stays_finite(rule: Any) -> None:
     weights = rounded_weights(rule, ops.zeros((1, 3, 2)), 1)
     assert np.isfinite(ops.convert_to_numpy(weights)).all()
@@ -178,7 +211,8 @@ def test_decisions_start_where_rounding_would_put_them(method: str, bits: int) -
     kernel = np.linspace(-1.0, 1.0, 401, dtype=np.float32).reshape(401, 1, 1)
     kernel = kernel[kernel[:, 0, 0] != 0.0]
     integers = quantizer(method).integers(quantizer(method).from_real(kernel, top), top)
-    unit = least_squares_unit(np, np.abs(kernel), top, zero=method == "s3")
+    magnitudes = powers_or_zero if method == "s3" else powers
+    unit = least_squares_unit(np, np.abs(kernel), top, magnitudes)
     units = np.abs(kernel) / unit
     exponent = np.clip(np.rint(np.log2(units)), 0, np.log2(top))
     wanted = np.sign(kernel) * 2.0**exponent
@@ -190,7 +224,7 @@ def test_decisions_start_where_rounding_would_put_them(method: str, bits: int) -
 
 
 def test_unknown_method_and_bits_are_named() -> None:
-    with pytest.raises(UsageError, match="deepshift-q, pot, deepshift-ps") as error:
+    with pytest.raises(UsageError, match="deepshift-q, pot, wide, deepshift-ps") as error:
         quantizer("deepshift")
     assert error.value.code == "train.method"
     for method, bits in (("s3", 8), ("int8", 4), ("ternary", 3), ("float", 16)):
@@ -205,6 +239,7 @@ def test_default_bits() -> None:
         "denseshift": 3,
         "deepshift-q": 3,
         "pot": 3,
+        "wide": 3,
         "deepshift-ps": 3,
         "ternary": 2,
         "ternary-absmean": 2,

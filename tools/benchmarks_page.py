@@ -18,7 +18,8 @@ Results = Mapping[str, Mapping[str, Any]]
 # In the order of running: what decides comes first.
 METHODS = (
     "float-32", "s3-3", "s3-2", "denseshift-3", "denseshift-2", "deepshift-q-3", "deepshift-q-2",
-    "ternary-2", "ternary-absmean-2", "pot-3", "deepshift-ps-3", "deepshift-ps-2", "int8-8",
+    "wide-3", "wide-2", "ternary-2", "ternary-absmean-2", "pot-3", "deepshift-ps-3",
+    "deepshift-ps-2", "int8-8",
     "s3-4", "denseshift-4", "deepshift-q-4", "pot-4", "deepshift-ps-4",
 )  # fmt: skip
 LARGER = ("base", "resnet2d")

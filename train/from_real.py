@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftmcu.train.factored import initial_std
-from shiftmcu.train.rounded import SMALLEST_UNIT, TWN_THRESHOLD, least_squares_unit
+from shiftmcu.train.rounded import (
+    SMALLEST_UNIT,
+    TWN_THRESHOLD,
+    Magnitudes,
+    least_squares_unit,
+    powers,
+    powers_or_zero,
+)
 
 __all__ = ["as_it_is", "deepshift_ps_from_real", "dense_shift_from_real", "s3_from_real"]
 
@@ -26,19 +33,19 @@ def as_it_is(kernel: Floats, top: int) -> Floats:
 
 def s3_from_real(kernel: Floats, top: int) -> Floats:
     """The factors of ``factored.s3_weights`` (2 + log2 top, *kernel)."""
-    kernel, size, unit = _measured(kernel, top, zero=True)
+    kernel, size, unit = _measured(kernel, top, powers_or_zero)
     return np.stack([kernel, size - 0.5 * unit, *_exponents(size, unit, top)])
 
 
 def dense_shift_from_real(kernel: Floats, top: int) -> Floats:
     """The factors of ``factored.dense_shift_weights`` (1 + log2 top, *kernel)."""
-    kernel, size, unit = _measured(kernel, top, zero=False)
+    kernel, size, unit = _measured(kernel, top, powers)
     return np.stack([kernel, *_exponents(size, unit, top)])
 
 
 def deepshift_ps_from_real(kernel: Floats, top: int) -> Floats:
     """The factors of ``factored.deepshift_ps_weights``: sign, then the shift where there is one."""
-    kernel, size, unit = _measured(kernel, top, zero=True)
+    kernel, size, unit = _measured(kernel, top, powers_or_zero)
     sign = np.clip(kernel / unit, -1.0, 1.0)
     if top == 1:
         return np.asarray(sign[None], np.float32)
@@ -46,7 +53,7 @@ def deepshift_ps_from_real(kernel: Floats, top: int) -> Floats:
     return np.stack([sign, np.minimum(shift, top.bit_length() - 1)]).astype(np.float32)
 
 
-def _measured(kernel: Floats, top: int, *, zero: bool) -> tuple[Floats, Floats, Floats]:
+def _measured(kernel: Floats, top: int, magnitudes: Magnitudes) -> tuple[Floats, Floats, Floats]:
     """The kernel at the size of a start (steps depend on it), its absolute values, and the real
     weight of integer 1 for each channel."""
     rms = float(np.sqrt(np.mean(np.square(kernel, dtype=np.float64))))
@@ -56,7 +63,7 @@ def _measured(kernel: Floats, top: int, *, zero: bool) -> tuple[Floats, Floats, 
         mean = np.mean(size, axis=tuple(range(kernel.ndim - 1)), keepdims=True)
         unit = np.maximum(2.0 * TWN_THRESHOLD * mean, SMALLEST_UNIT)
     else:
-        unit = least_squares_unit(np, size, top, zero)
+        unit = least_squares_unit(np, size, top, magnitudes)
     return kernel, size, np.asarray(unit, np.float32)
 
 

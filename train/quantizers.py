@@ -117,6 +117,7 @@ _ALL = (
     ),
     _rounded("deepshift-q", _DENSE),
     _rounded("pot", {3: "s3", 4: "s3x4"}),
+    _rounded("wide", {2: "wide2", 3: "wide3"}),
     Quantizer(
         "deepshift-ps",
         _WITH_ZERO,

@@ -1,4 +1,4 @@
-"""Weights rounded from one real weight: DeepShift-Q, PoT, ternary (TWN, absmean) and int8.
+"""Weights rounded from one real weight: DeepShift-Q, PoT, wide, ternary (TWN, absmean) and int8.
 
 A rule takes a real kernel ``w`` (*kernel, C_in, C_out) and gives integers of the alphabet and the
 *unit*, the real weight that integer 1 stands for, per output channel: ``w ~ unit * integers``. Only
@@ -31,22 +31,49 @@ __all__ = [
     "int8",
     "least_squares_unit",
     "pot",
+    "powers",
+    "powers_but_two",
+    "powers_or_zero",
     "real_initial",
     "rounded_integers",
     "rounded_weights",
     "twn",
+    "wide",
 ]
 
 Tensor = Any
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int16]
 Rule = Callable[[Any, Tensor, int], tuple[Tensor, Tensor]]
+Magnitudes = Callable[[Any, Tensor, Tensor, int], Tensor]
 
 # In mean absolute weights of the channel: what is not above it becomes zero (TWN).
 TWN_THRESHOLD = 0.7
 # A channel whose weights are all zero has a unit too.
 SMALLEST_UNIT = 1e-12
 _ROUNDS = 3
+_WIDE_ROUNDS = 8  # its unit is further from where the rounds start
+
+
+def powers(xp: Any, size: Tensor, unit: Tensor, top: int) -> Tensor:
+    """``2^round(log2(size / unit))`` within 1 .. ``top``."""
+    value = xp.ones_like(size)
+    for k in range(1, top.bit_length()):
+        value = value * xp.where(size >= unit * 2.0 ** (k - 0.5), 2.0, 1.0)
+    return value
+
+
+def powers_or_zero(xp: Any, size: Tensor, unit: Tensor, top: int) -> Tensor:
+    """The same, and 0 below half a unit."""
+    return xp.where(size >= 0.5 * unit, 1.0, 0.0) * powers(xp, size, unit, top)
+
+
+def powers_but_two(xp: Any, size: Tensor, unit: Tensor, top: int) -> Tensor:
+    """The nearest of 1, 4, 8, .. ``top``."""
+    value = xp.where(size >= unit * 2.5, 4.0, 1.0)
+    for k in range(3, top.bit_length()):
+        value = value * xp.where(size >= unit * 0.75 * 2.0**k, 2.0, 1.0)
+    return value
 
 
 def deepshift_q(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
@@ -58,33 +85,27 @@ def deepshift_q(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
     """
     size = xp.abs(w)
     unit = least_squares_unit(xp, size, top)
-    return xp.where(w >= 0, 1.0, -1.0) * _powers(xp, size, unit, top), unit
+    return xp.where(w >= 0, 1.0, -1.0) * powers(xp, size, unit, top), unit
 
 
-def least_squares_unit(xp: Any, size: Tensor, top: int, zero: bool = False) -> Tensor:
+def least_squares_unit(
+    xp: Any, size: Tensor, top: int, magnitudes: Magnitudes = powers, rounds: int = _ROUNDS
+) -> Tensor:
     """The real weight of integer 1 for each channel of absolute weights ``size`` (*kernel, C_in,
-    C_out) that are to be 1, 2, .. ``top`` units, or none where there is a ``zero``.
+    C_out) that ``magnitudes`` rounds to integers of at most ``top``.
 
-    From ``max|w| / top``, three rounds of: round, then the unit with the least squared error for
-    those integers. On two trained networks that leaves 0.052 and 0.066 of the power of the weights
+    From ``max|w| / top``, ``rounds`` times: round, then the unit with the least squared error for
+    those integers. On two trained networks three rounds leave 0.052 and 0.066 of the power of the weights
     in 3 bits without zero (0.104 and 0.127 at the start); more rounds change it by less than 0.005
     (measured).
     """
     unit = _over_channel(xp.max, size) / float(top)
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         unit = xp.maximum(unit, SMALLEST_UNIT)
-        value = _powers(xp, size, unit, top, zero)
+        value = magnitudes(xp, size, unit, top)
         power = xp.maximum(_over_channel(xp.sum, value * value), 1.0)
         unit = _over_channel(xp.sum, size * value) / power
     return xp.maximum(unit, SMALLEST_UNIT)
-
-
-def _powers(xp: Any, size: Tensor, unit: Tensor, top: int, zero: bool = False) -> Tensor:
-    """``2^round(log2(size / unit))`` within 1 .. ``top``; with a ``zero``, 0 below half a unit."""
-    value = xp.where(size >= 0.5 * unit, 1.0, 0.0) if zero else xp.ones_like(size)
-    for k in range(1, top.bit_length()):
-        value = value * xp.where(size >= unit * 2.0 ** (k - 0.5), 2.0, 1.0)
-    return value
 
 
 def pot(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
@@ -95,8 +116,20 @@ def pot(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
     (arXiv 1603.01025); the unit per channel is ours.
     """
     size = xp.abs(w)
-    unit = least_squares_unit(xp, size, top, zero=True)
-    return xp.where(w >= 0, 1.0, -1.0) * _powers(xp, size, unit, top, zero=True), unit
+    unit = least_squares_unit(xp, size, top, powers_or_zero)
+    return xp.where(w >= 0, 1.0, -1.0) * powers_or_zero(xp, size, unit, top), unit
+
+
+def wide(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
+    """Powers of two without the two: ``sgn(w)`` times the nearest of 1, 4, 8, .. ``top`` units.
+
+    The alphabet is ours: of all sets of two or four powers of two (with or without zero) it leaves
+    the least squared error on trained networks (docs/numerics.md section 2). The unit is
+    ``least_squares_unit``; ``sgn(0) = 1``.
+    """
+    size = xp.abs(w)
+    unit = least_squares_unit(xp, size, top, powers_but_two, _WIDE_ROUNDS)
+    return xp.where(w >= 0, 1.0, -1.0) * powers_but_two(xp, size, unit, top), unit
 
 
 def twn(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
@@ -136,6 +169,7 @@ def int8(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
 RULES: dict[str, Rule] = {
     "deepshift-q": deepshift_q,
     "pot": pot,
+    "wide": wide,
     "ternary": twn,
     "ternary-absmean": absmean,
     "int8": int8,

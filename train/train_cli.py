@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     net.add_argument(
         "--method",
         default="s3",
-        help="s3, denseshift, deepshift-q, deepshift-ps (2-4 bits); pot (3, 4); ternary, "
-        "ternary-absmean (2); int8 (8); float (32, a baseline that no board runs) "
+        help="s3, denseshift, deepshift-q, deepshift-ps (2-4 bits); pot (3, 4); wide (2, 3); "
+        "ternary, ternary-absmean (2); int8 (8); float (32, a baseline that no board runs) "
         "(default: %(default)s)",
     )
     net.add_argument(

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#define SMCU_ALPHABET_COUNT 7
+#define SMCU_ALPHABET_COUNT 9
 #define SMCU_ALPHABET_CODES 16 /* of the alphabets with a table: at most 4 bits */
 
 typedef struct {
