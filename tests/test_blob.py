@@ -106,7 +106,7 @@ REFUSALS: dict[str, tuple[Change, str]] = {
     "unknown op": (layer(0, "op", 2), "op"),
     "reserved layer byte": (layer(0, "zero", 1), "layout"),
     "unknown flag": (layer(0, "flags", 4), "layout"),
-    "alphabet 7": (layer(0, "alphabet", 7), "alphabet"),
+    "alphabet 9": (layer(0, "alphabet", 9), "alphabet"),
     "groups": (layer(0, "groups", 2), "unsupported"),
     "input later": (layer(0, "input", 1), "graph"),
     "residual later": (layer(1, "residual", 2), "graph"),

@@ -97,11 +97,14 @@ static void pack_patches(const smcu_conv_t *conv, uint32_t first, uint32_t lane_
     pack(words, bytes, bytes + taps, taps);
 }
 
-/* Weight of every code. */
+/* Weight of every code; int8 has no table. */
 static void fill_table(const smcu_alphabet_t *alphabet, uint32_t table[SMCU_ALPHABET_CODES])
 {
-    for (uint32_t i = 0; i < SMCU_ALPHABET_CODES; i++) {
-        table[i] = word_of(alphabet->weight[i]);
+    const uint32_t half = alphabet->bits == 8 ? 0 : 1u << (alphabet->bits - 1u);
+    for (uint32_t i = 0; i < half; i++) {
+        const int32_t magnitude = alphabet->magnitude[i];
+        table[i] = word_of(magnitude);
+        table[half + i] = word_of(-magnitude);
     }
 }
 
