@@ -95,9 +95,9 @@ def least_squares_unit(
     C_out) that ``magnitudes`` rounds to integers of at most ``top``.
 
     From ``max|w| / top``, ``rounds`` times: round, then the unit with the least squared error for
-    those integers. On two trained networks three rounds leave 0.052 and 0.066 of the power of the weights
-    in 3 bits without zero (0.104 and 0.127 at the start); more rounds change it by less than 0.005
-    (measured).
+    those integers. On two trained networks three rounds leave 0.052 and 0.066 of the power of the
+    weights in 3 bits without zero (0.104 and 0.127 at the start); more rounds change it by less
+    than 0.005 (measured).
     """
     unit = _over_channel(xp.max, size) / float(top)
     for _ in range(rounds):
