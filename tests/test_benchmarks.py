@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +129,7 @@ def test_two_runs_at_once_lose_no_row(tmp_path: Path, monkeypatch: pytest.Monkey
     store = tmp_path / "page-results.json"
 
     def beside_another(_row: page.Row, task: benchmarks.Task, *_: object) -> dict[str, object]:
-        made = {"options": task.options("tiny"), "clips": 2, "clips_sha256": "", "cpu_minutes": 0.1}
+        made = {"options": task.options, "clips": 2, "clips_sha256": "", "cpu_minutes": 0.1}
         made |= {"wrong": {"0": [1]}, "weights_bytes": 8, "shift_adds": 9, "ram_bytes": 10}
         other = benchmarks.load_results(store, [task]) | {"tones/tiny/pot-4": made}
         store.write_text(json.dumps(other))
@@ -142,18 +141,3 @@ def test_two_runs_at_once_lose_no_row(tmp_path: Path, monkeypatch: pytest.Monkey
     benchmarks.main()
     names = {"tones/tiny/s3-4", "tones/tiny/s3-3", "tones/tiny/pot-4"}
     assert set(json.loads(store.read_text())) == names
-
-
-def test_larger_networks_have_their_own_recipe(tmp_path: Path) -> None:
-    pytest.importorskip("keras", reason="Keras comes with the [train] extra")
-    import benchmarks
-
-    plain = benchmarks.Task("tones", "tones", "--epochs 1", "test")
-    longer = replace(plain, larger="--epochs 2")
-    assert (longer.recipe("tiny"), longer.recipe("base")) == ("--epochs 1", "--epochs 2")
-    assert plain.recipe("base") == "--epochs 1"
-    store = tmp_path / "results.json"
-    rows = {f"tones/{net}/s3-3": {"options": plain.options(net)} for net in ("tiny", "base")}
-    store.write_text(json.dumps(rows))
-    assert set(benchmarks.load_results(store, [plain])) == set(rows)
-    assert set(benchmarks.load_results(store, [longer])) == {"tones/tiny/s3-3"}  # base: run again

@@ -119,6 +119,11 @@ def test_the_back_end_is_chosen_only_where_nobody_chose(monkeypatch: pytest.Monk
     assert os.environ["KERAS_BACKEND"] == "torch"
 
 
+def epoch_row(number: int, seconds: float) -> Any:
+    row = {"epoch": number, "loss": 1.0, "valid_loss": 1.0, "accuracy": 0.5, "command": 0.5}
+    return SimpleNamespace(**row, seconds=seconds)
+
+
 def test_progress_tells_the_time_left_without_the_compiling(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,8 +136,7 @@ def test_progress_tells_the_time_left_without_the_compiling(
                 for batch in range(1, 4):
                     shown.batch(batch, 3)
                 now += seconds
-                row = {"epoch": number, "loss": 1.0, "valid_loss": 1.0, "accuracy": 0.5}
-                shown.epoch(SimpleNamespace(**row, command=0.5, seconds=seconds), 4)  # type: ignore[arg-type]
+                shown.epoch(epoch_row(number, seconds), 4)
             lines = capsys.readouterr().err.splitlines()
             assert len(lines) == 5, seed
             assert ["left" in line for line in lines] == [False, True, True, False, False]
@@ -149,8 +153,7 @@ def test_the_time_left_of_a_resumed_run_counts_the_epochs_since_then(
         shown.planned(10)
         for number in (7, 8, 9):
             now += 60.0
-            row = {"epoch": number, "loss": 1.0, "valid_loss": 1.0, "accuracy": 0.5}
-            shown.epoch(SimpleNamespace(**row, command=0.5, seconds=60.0), 10)  # type: ignore[arg-type]
+            shown.epoch(epoch_row(number, 60.0), 10)
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch")]
     assert [line.partition("60.0 s")[2] for line in lines] == ["", ", 2 min left", ", 60 s left"]
 

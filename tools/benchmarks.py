@@ -52,7 +52,7 @@ class Task:
     """One data set: ``train`` and ``test`` are options with {speech}, {corpus} and, in a cross-
     validation of ``folds`` parts, {fold}; {network} is the row's, {runs} where starts lie, {start}
     the row's width ("3bit") or "float" from 8 bits on. ``saw`` says in words what the networks met.
-    Every method runs on ``network``; other networks train with ``larger``, where there is one."""
+    Every method runs on ``network``."""
 
     name: str
     saw: str
@@ -60,15 +60,11 @@ class Task:
     test: str
     folds: int = 1
     network: str = "tiny"
-    larger: str = ""
 
-    def recipe(self, network: str) -> str:
-        """The options of training a network."""
-        return self.train if network == self.network else self.larger or self.train
-
-    def options(self, network: str) -> str:
+    @property
+    def options(self) -> str:
         """What a result depends on, as it stands in the YAML."""
-        return f"{self.recipe(network)} | {self.test} | {self.folds}"
+        return f"{self.train} | {self.test} | {self.folds}"
 
     def filled(self, template: str, row: Row, fold: int) -> list[str]:
         places = {
@@ -114,7 +110,7 @@ def run(row: Row, task: Task, seeds: int, runs: Path) -> dict[str, Any]:
             minutes += made["cpu_minutes"]
     at = {file: i for i, file in enumerate(sorted(files))}
     return {
-        "options": task.options(row.network),
+        "options": task.options,
         "clips": len(files),
         "clips_sha256": hashlib.sha256("\n".join(sorted(files)).encode()).hexdigest(),
         "wrong": {str(seed): sorted(at[file] for file in of) for seed, of in wrong.items()},
@@ -132,7 +128,7 @@ def _train(row: Row, task: Task, seeds: int, fold: int, folder: Path) -> dict[st
     done = folder / "run.json"
     if not done.is_file():
         arguments = [
-            "train", *task.filled(task.recipe(row.network), row, fold), "--network", row.network,
+            "train", *task.filled(task.train, row, fold), "--network", row.network,
             "--method", row.kind, "--bits", str(row.bits), "--seeds", str(seeds),
             "--out", str(folder), "--resume",
         ]  # fmt: skip
@@ -176,13 +172,8 @@ def load_tasks(path: Path) -> list[Task]:
 def load_results(path: Path, tasks: list[Task]) -> Results:
     """The rows that ran with the options of today, by name."""
     found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    known = {task.name: task for task in tasks}
-
-    def is_of_today(row: str, options: str) -> bool:
-        name, network, _method = row.split("/")
-        return name in known and known[name].options(network) == options
-
-    return {row: result for row, result in found.items() if is_of_today(row, result["options"])}
+    options = {task.name: task.options for task in tasks}
+    return {k: v for k, v in found.items() if options.get(k.split("/")[0]) == v["options"]}
 
 
 def main() -> None:

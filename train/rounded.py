@@ -83,9 +83,15 @@ def deepshift_q(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
     a count of the bounds ``2^(k - 1/2)`` that ``|w|`` reaches: comparisons, no logarithm.
     Elhoushi et al., "DeepShift: Towards Multiplication-Less Neural Networks", CVPR Workshops 2021.
     """
+    return _signed(xp, w, top, powers)
+
+
+def _signed(
+    xp: Any, w: Tensor, top: int, magnitudes: Magnitudes, rounds: int = _ROUNDS
+) -> tuple[Tensor, Tensor]:
     size = xp.abs(w)
-    unit = least_squares_unit(xp, size, top)
-    return xp.where(w >= 0, 1.0, -1.0) * powers(xp, size, unit, top), unit
+    unit = least_squares_unit(xp, size, top, magnitudes, rounds)
+    return xp.where(w >= 0, 1.0, -1.0) * magnitudes(xp, size, unit, top), unit
 
 
 def least_squares_unit(
@@ -115,21 +121,17 @@ def pot(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
     Miyashita et al., "Convolutional Neural Networks using Logarithmic Data Representation", 2016
     (arXiv 1603.01025); the unit per channel is ours.
     """
-    size = xp.abs(w)
-    unit = least_squares_unit(xp, size, top, powers_or_zero)
-    return xp.where(w >= 0, 1.0, -1.0) * powers_or_zero(xp, size, unit, top), unit
+    return _signed(xp, w, top, powers_or_zero)
 
 
 def wide(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
     """Powers of two without the two: ``sgn(w)`` times the nearest of 1, 4, 8, .. ``top`` units.
 
     The alphabet is ours: of all sets of two or four powers of two (with or without zero) it leaves
-    the least squared error on trained networks (docs/numerics.md section 2). The unit is
-    ``least_squares_unit``; ``sgn(0) = 1``.
+    the least squared error on three trained networks together (docs/numerics.md section 2). The
+    unit is ``least_squares_unit``; ``sgn(0) = 1``.
     """
-    size = xp.abs(w)
-    unit = least_squares_unit(xp, size, top, powers_but_two, _WIDE_ROUNDS)
-    return xp.where(w >= 0, 1.0, -1.0) * powers_but_two(xp, size, unit, top), unit
+    return _signed(xp, w, top, powers_but_two, _WIDE_ROUNDS)
 
 
 def twn(xp: Any, w: Tensor, top: int) -> tuple[Tensor, Tensor]:
